@@ -1,0 +1,104 @@
+"""Compiling the hot loops: numba, its disk cache, and who may be trusted with it.
+
+numba notices an edit only in a kernel's own file and freezes imported constants, so the cache
+folder is keyed by a digest of all the sources that a kernel may take constants from and of the
+versions of the libraries that it takes them from. A stale kernel can then never be loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+PACKAGE = Path(__file__).parent
+#: The sources that kernels are made of, and those that they import constants from.
+KERNEL_SOURCES = ("compiled.py", "schema.py", "states.py", "capture/*.py", "inference/*.py")
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_kernels: list[str] = []
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile ``function`` at its first call, without the GIL, cached on disk where that is safe."""
+    import numba
+
+    folder = cache_folder()
+    _kernels.append(f"{Path(function.__code__.co_filename).stem}.{function.__name__}")
+    outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
+    try:
+        return numba.njit(cache=folder is not None, nogil=True)(function)  # type: ignore[no-any-return]
+    finally:
+        numba.config.CACHE_DIR = outer
+
+
+def inner(function: _Function) -> _Function:
+    """Compile ``function`` as a part of the kernels of its own file."""
+    import numba
+
+    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def is_cold() -> bool:
+    """Whether a kernel is still to be compiled: the first run ever, or the first of this version."""
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        return False
+    folder = cache_folder()
+    return folder is None or not all(any(folder.glob(f"*/{name}-*.nbi")) for name in _kernels)
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels: in the package, else the user's, else none."""
+    name = f"kernels-{_digest()}"
+    for parent in (PACKAGE / "__pycache__", _user_cache()):
+        folder = parent / name
+        if _is_usable(folder):
+            return folder
+    return None
+
+
+def _digest() -> str:
+    """What the kernels were made from: their sources, and the versions they build on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in KERNEL_SOURCES for path in PACKAGE.glob(pattern)):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    for name in ("dpkt", "numba", "numpy"):
+        digest.update(f"{name}={version(name)} {sys.implementation.cache_tag}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _user_cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "tcpstates"
+
+
+def _is_usable(folder: Path) -> bool:
+    """Whether ``folder`` can be written by us and, when we are root, by nobody else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return not _is_root() or all(map(_only_root_writes, (folder, *folder.parents)))
+    except OSError:
+        return False
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _only_root_writes(folder: Path) -> bool:
+    """Whether no other user can write into or replace ``folder`` (a sticky folder protects what is in it)."""
+    status = folder.stat()
+    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX
+    return status.st_uid == 0 and not shared

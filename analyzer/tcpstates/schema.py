@@ -1,0 +1,282 @@
+"""Every record and every table, stated once: what kernels, pandas and the documentation agree on.
+
+Two kinds of shape are here. *Records* are numpy structured dtypes: what flows from the capture to
+the engine (``FRAMES``, ``SEGMENTS``) and out of it (``CONNECTIONS``, ``SIDES``, ``TRANSITIONS``).
+*Tables* are what people get: the names, dtypes, units and titles of their columns.
+
+Times are int64 nanoseconds since the epoch, ``NO_TIME`` for none. Addresses are 128 bits in two
+uint64, IPv4 in its mapped form (``::ffff:a.b.c.d``) so that one path serves both. Frame numbers
+count from 1 within their file, 0 for none. Sequence numbers are uint32, compared modulo 2^32.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+import numpy as np
+
+NO_TIME = np.iinfo(np.int64).min
+
+
+class Mark(IntFlag):
+    """What else is to be said of a segment (``SEGMENTS.marks``)."""
+
+    HAS_TIMESTAMP = 1
+    HAS_SACK = 2
+    SACK_PERMITTED = 4
+    CUT = 8  # by the snap length: fewer bytes were captured than the frame had
+    LENGTH_ZERO = 16  # IP length 0 (segmentation offload): the payload's length is the captured one
+    DISSECTED = 32  # by dpkt, not by the fast path
+    OPTIONS_CUT = 64  # the TCP options reach beyond what was captured, or are malformed
+
+
+class Checksum(IntEnum):
+    """What a segment's TCP checksum says (``SEGMENTS.checksum``)."""
+
+    UNKNOWN = 0  # not all of the segment was captured, or it was not looked at
+    GOOD = 1
+    BAD = 2
+    OFFLOADED = 3  # only the pseudo-header's sum, or zero: left to the network card, never computed
+
+
+class TunnelKind(IntEnum):
+    """What an encapsulation key identifies: the upper byte of ``tunnel``."""
+
+    NONE = 0
+    VLAN = 1  # outer VLAN id << 12 | inner VLAN id
+    VXLAN = 2
+    GENEVE = 3
+    GRE = 4
+    IP_IN_IP = 5
+
+
+#: A frame within a block of captured bytes, as the framing kernels and the live capture give it.
+FRAMES = np.dtype(
+    [
+        ("time", "i8"),
+        ("offset", "i8"),  # of the frame's first byte in its block
+        ("captured", "u4"),  # bytes that are there
+        ("length", "u4"),  # bytes that the frame had on the wire
+        ("number", "u4"),
+        ("interface", "i4"),
+        ("linktype", "u4"),  # LINKTYPE_ value
+        ("file", "i4"),
+    ],
+    align=True,
+)
+
+#: One TCP segment.
+SEGMENTS = np.dtype(
+    [
+        ("time", "i8"),
+        ("src_hi", "u8"),
+        ("src_lo", "u8"),
+        ("dst_hi", "u8"),
+        ("dst_lo", "u8"),
+        ("tunnel", "u8"),  # TunnelKind << 56 | identifier; 0 for none
+        ("frame", "u4"),
+        ("file", "i4"),
+        ("interface", "i4"),
+        ("seq", "u4"),
+        ("ack", "u4"),
+        ("payload", "u4"),  # bytes, from the IP length
+        ("tsval", "u4"),
+        ("tsecr", "u4"),
+        ("sack_left", "u4"),  # the first SACK block
+        ("sack_right", "u4"),
+        ("src_port", "u2"),
+        ("dst_port", "u2"),
+        ("flags", "u2"),  # the nine flag bits, FIN = 1
+        ("window", "u2"),  # as in the header, unscaled
+        ("ip_id", "u2"),  # 0 for IPv6
+        ("mss", "u2"),  # 0 for none
+        ("version", "u1"),  # 4 or 6
+        ("ttl", "u1"),  # TTL or hop limit
+        ("wscale", "i1"),  # window scale option, -1 for none
+        ("checksum", "u1"),  # Checksum
+        ("marks", "u1"),  # Mark
+    ],
+    align=True,
+)
+
+#: One connection; its two sides are SIDES[2 * conn] (client) and SIDES[2 * conn + 1] (server).
+CONNECTIONS = np.dtype(
+    [
+        ("start", "i8"),  # the first and the last frame's time
+        ("end", "i8"),
+        ("tunnel", "u8"),
+        ("first_frame", "u4"),
+        ("last_frame", "u4"),
+        ("first_file", "i4"),
+        ("last_file", "i4"),
+        ("older", "i4"),  # the connection that used this 4-tuple before, -1 for none
+        ("version", "u1"),  # 4 or 6
+        ("first_closer", "u1"),  # FirstCloser
+        ("handshake", "u1"),  # 1 if it began with a SYN or SYN-ACK, 0 if picked up midway
+        ("probe", "u1"),  # 1 while nothing but segments that no socket sends were seen
+    ],
+    align=True,
+)
+
+
+class FirstCloser(IntEnum):
+    """Who sent the first FIN."""
+
+    NONE = 0
+    CLIENT = 1
+    SERVER = 2
+    BOTH = 3  # the FINs crossed
+
+
+#: One side of a connection: what it sent, and what is known of what it received.
+SIDES = np.dtype(
+    [
+        ("addr_hi", "u8"),
+        ("addr_lo", "u8"),
+        ("bytes", "u8"),  # TCP payload, from the IP length, retransmissions included
+        ("first", "i8"),  # time of its first and last frame, NO_TIME for none
+        ("last", "i8"),
+        ("last_data", "i8"),  # time of its last payload that was new
+        ("fin_time", "i8"),  # time of its first FIN
+        ("last_rst", "i8"),
+        ("frames", "u4"),  # every record, duplicates too
+        ("retransmits", "u4"),
+        ("duplicates", "u4"),
+        ("keepalives", "u4"),
+        ("syns", "u4"),  # SYN without ACK, copies included, duplicates of the capture not
+        ("syn_acks", "u4"),
+        ("fins", "u4"),
+        ("rsts", "u4"),
+        ("suspicious_rsts", "u4"),  # that its peer had no reason to accept
+        ("port", "u2"),
+    ],
+    align=True,
+)
+
+#: The log: one side in one state, from ``start`` to the next row of that side or the capture's end.
+TRANSITIONS = np.dtype(
+    [
+        ("start", "i8"),
+        ("conn", "i4"),
+        ("file", "i4"),
+        ("frame", "u4"),  # 0 for a timer
+        ("side", "u1"),
+        ("state", "u1"),
+        ("evidence", "u1"),
+        ("cause", "u1"),  # states.Event
+    ],
+    align=True,
+)
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    dtype: str  # time, duration, category, address, port, count, nullable, text
+    title: str
+    unit: str = ""
+
+
+def _sided(name: str, dtype: str, title: str, unit: str = "") -> tuple[Column, Column]:
+    return (
+        Column(f"client_{name}", dtype, f"client {title}", unit),
+        Column(f"server_{name}", dtype, f"server {title}", unit),
+    )
+
+
+_LOCAL_REMOTE = (
+    Column("local_addr", "address", "local address"),
+    Column("local_port", "port", "local port"),
+    Column("remote_addr", "address", "remote address"),
+    Column("remote_port", "port", "remote port"),
+)
+
+#: Every table's columns, in order. What a dtype word means in pandas is in ``reports.frames``.
+TABLES: dict[str, tuple[Column, ...]] = {
+    "connections": (
+        Column("conn", "nullable", "conn"),
+        Column("client_addr", "address", "client"),
+        Column("client_port", "port", "client port"),
+        Column("server_addr", "address", "server"),
+        Column("server_port", "port", "server port"),
+        Column("start", "time", "start", "UTC"),
+        Column("end", "time", "end", "UTC"),
+        Column("duration", "duration", "duration", "s"),
+        *_sided("state", "category", "state"),
+        Column("first_closer", "category", "first closer"),
+        Column("outcome", "category", "outcome"),
+        Column("culprit", "category", "culprit"),
+        Column("severity", "category", "severity"),
+        *_sided("frames", "count", "frames"),
+        *_sided("bytes", "count", "bytes", "bytes"),
+        *_sided("retransmits", "count", "retransmits"),
+        *_sided("duplicates", "count", "duplicates"),
+    ),
+    "timeline": (
+        Column("conn", "nullable", "conn"),
+        Column("side", "category", "side"),
+        *_LOCAL_REMOTE,
+        Column("state", "category", "state"),
+        Column("start", "time", "start", "UTC"),
+        Column("end", "time", "end", "UTC"),
+        Column("evidence", "category", "evidence"),
+        Column("cause", "category", "cause"),
+        Column("frame", "nullable", "frame"),
+        Column("file", "category", "file"),
+    ),
+    "findings": (
+        Column("outcome", "category", "outcome"),
+        Column("severity", "category", "severity"),
+        Column("server_addr", "address", "server"),
+        Column("server_port", "port", "port"),
+        Column("culprit", "category", "culprit"),
+        Column("connections", "count", "connections"),
+        Column("clients", "count", "clients"),
+        Column("first", "time", "first", "UTC"),
+        Column("last", "time", "last", "UTC"),
+        Column("longest", "duration", "longest", "s"),
+        Column("explanation", "text", "explanation"),
+        Column("example", "nullable", "example"),
+        Column("wireshark_filter", "text", "Wireshark filter"),
+    ),
+    "netstat": (
+        *_LOCAL_REMOTE,
+        Column("state", "category", "state"),
+        Column("since", "time", "since", "UTC"),
+        Column("conn", "nullable", "conn"),
+        Column("side", "category", "side"),
+    ),
+    "census": (
+        Column("time", "time", "time", "UTC"),
+        Column("state", "category", "state"),
+        Column("sockets", "count", "sockets"),
+    ),
+}
+
+OUTCOMES = (
+    "scan",
+    "refused",
+    "unreachable",
+    "no_answer",
+    "half_open",
+    "timed_out",
+    "stuck_close_wait",
+    "stuck_fin_wait1",
+    "stuck_fin_wait2",
+    "stuck_closing",
+    "stuck_last_ack",
+    "reset_by_client",
+    "reset_by_server",
+    "reset_stale",
+    "reset_while_closing",
+    "peer_vanished",
+    "closed",
+    "closing",
+    "open",
+    "fragment",
+)
+CULPRITS = ("client", "server", "network")
+SEVERITIES = ("ok", "note", "warning", "error")
+CLOSERS = ("client", "server", "both")
