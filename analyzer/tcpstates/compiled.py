@@ -75,6 +75,8 @@ def _digest() -> str:
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
     for name in ("dpkt", "numba", "numpy"):
         digest.update(f"{name}={version(name)} {sys.implementation.cache_tag}".encode())
+    # numba's own cache does not tell checked kernels from unchecked ones: either would serve for both
+    digest.update(f"boundscheck={os.environ.get('NUMBA_BOUNDSCHECK')}".encode())
     return digest.hexdigest()[:16]
 
 
