@@ -1,0 +1,129 @@
+"""Blocks in, segments out: the fast path, and dpkt for what the fast path declines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tcpstates.capture.decode import DECLINED, decode_fast
+from tcpstates.capture.dissect import dissect
+from tcpstates.capture.layout import REASONS
+from tcpstates.errors import UsageError
+from tcpstates.schema import NO_TIME, SEGMENTS
+
+DECODERS = ("fast", "dpkt")
+
+
+class Block(Protocol):
+    """Captured bytes and where the frames lie in them."""
+
+    @property
+    def buffer(self) -> NDArray[np.uint8]:
+        """The bytes."""
+
+    @property
+    def frames(self) -> NDArray[np.void]:
+        """Rows of ``FRAMES``, each within ``buffer``."""
+
+
+class Decoder:
+    """Turns the blocks of one or more captures into segments, and counts what holds none.
+
+    Parameters
+    ----------
+    decoder : {"fast", "dpkt"}
+        ``dpkt`` sends every frame through dpkt: a hundred times slower, for doubt.
+    checksums : bool
+        Whether to verify TCP checksums.
+
+    Attributes
+    ----------
+    frames : int
+        The frames seen, of any protocol.
+    dissected : int
+        How many of them dpkt was asked about.
+    skipped : Counter of str
+        The frames that hold no segment, by reason.
+    first_time, last_time : int
+        The earliest and the latest time of a frame of any protocol, in nanoseconds since the epoch;
+        ``NO_TIME`` before there is one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such decoder.
+    """
+
+    def __init__(self, decoder: Literal["fast", "dpkt"] = "fast", checksums: bool = True) -> None:
+        if decoder not in DECODERS:
+            raise UsageError(f"no decoder {decoder!r}; use one of {', '.join(DECODERS)}")
+        self._fast = decoder == "fast"
+        self._checksums = checksums
+        self.frames = 0
+        self.dissected = 0
+        self.skipped: Counter[str] = Counter()
+        self.first_time = self.last_time = NO_TIME
+
+    def decode(self, block: Block) -> NDArray[np.void]:
+        """The segments of one block.
+
+        Returns
+        -------
+        numpy.ndarray
+            Rows of ``SEGMENTS`` in the order of the block's frames.
+        """
+        if not len(block.frames):
+            return np.empty(0, SEGMENTS)
+        self._count(block.frames)
+        segments, declined = self._decode_fast(block) if self._fast else _all_declined(block)
+        if not len(declined):
+            return segments
+        rows, places = self._dissect(block, declined)
+        return np.insert(segments, places, rows) if places else segments
+
+    def _count(self, frames: NDArray[np.void]) -> None:
+        first, last = int(frames["time"].min()), int(frames["time"].max())
+        self.first_time = first if self.first_time == NO_TIME else min(self.first_time, first)
+        self.last_time = max(self.last_time, last)
+        self.frames += len(frames)
+
+    def _decode_fast(self, block: Block) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        segments, declined, skipped = decode_fast(block.buffer, block.frames, self._checksums)
+        for outcome, reason in REASONS.items():
+            if skipped[outcome]:
+                self.skipped[reason] += int(skipped[outcome])
+        return segments, declined
+
+    def _dissect(self, block: Block, declined: NDArray[np.void]) -> tuple[NDArray[np.void], list[int]]:
+        """What dpkt decodes, and before which of the fast path's each belongs."""
+        rows = np.empty(len(declined), SEGMENTS)
+        places: list[int] = []
+        for index, place in declined.tolist():
+            found = self._dissect_one(block, index)
+            if isinstance(found, str):
+                self.skipped[found] += 1
+            else:
+                rows[len(places)] = found
+                places.append(place)
+        self.dissected += len(declined)
+        return rows[: len(places)], places
+
+    def _dissect_one(self, block: Block, index: int) -> np.void | str:
+        frame = block.frames[index]
+        start = int(frame["offset"])
+        data = block.buffer[start : start + int(frame["captured"])].tobytes()
+        found = dissect(data, int(frame["linktype"]), int(frame["length"]), self._checksums)
+        if not isinstance(found, str):
+            found["time"], found["frame"], found["file"] = frame["time"], frame["number"], frame["file"]
+            found["interface"] = frame["interface"]
+        return found
+
+
+def _all_declined(block: Block) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """As though the fast path had declined every frame."""
+    declined = np.zeros(len(block.frames), DECLINED)
+    declined["frame"] = np.arange(len(declined))
+    return np.empty(0, SEGMENTS), declined
