@@ -1,0 +1,1 @@
+"""From captured bytes to segments: files, frames, and what the frames hold."""

@@ -1,0 +1,230 @@
+"""Capture files, read block by block: bytes in, frames out, damage noted.
+
+A block is a part of a file and the places of the frames in it. What of a record the end of a block
+cuts off is carried over to the next. Nothing is read whole, and nothing here knows of TCP.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NamedTuple, Self, cast
+
+import numpy as np
+
+from tcpstates import schema
+from tcpstates.capture.formats import HEADER, scanner_for
+from tcpstates.capture.framing import Bytes, Records, Status
+from tcpstates.capture.streams import Source, open_stream, source_name
+from tcpstates.errors import CaptureError
+
+#: Bytes of a block. Small enough to stay in a processor's second cache until it is decoded.
+BLOCK_SIZE = 1 << 20
+#: Frames of a block at most: their rows have to stay there too.
+BLOCK_FRAMES = 1 << 14
+#: Bytes of a file's first block: enough for its header and, as a rule, its first frame.
+_FIRST_SIZE = 1 << 16
+#: A buffer with less room is not read into any more; a pipe gives as much at a time.
+_LEAST_ROOM = 1 << 16
+
+
+class Block(NamedTuple):
+    """Captured bytes, and the frames in them.
+
+    Attributes
+    ----------
+    buffer : numpy.ndarray
+        uint8. The bytes of a block's frames are never overwritten, so it may be kept; a later block
+        may be of the same buffer, with frames further on.
+    frames : numpy.ndarray
+        ``schema.FRAMES``, at least one; ``offset`` is into ``buffer``. May be kept, too.
+    """
+
+    buffer: Bytes
+    frames: Records
+
+
+class Damage(NamedTuple):
+    """Where a capture could not be read any further.
+
+    Attributes
+    ----------
+    file : its name.
+    offset : bytes from the beginning of the capture, decompressed, to the record that is damaged.
+    frames_before : frames of this file that were read.
+    what : what is wrong there.
+    """
+
+    file: str
+    offset: int
+    frames_before: int
+    what: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}: {self.what} at byte {self.offset:,}; "
+            f"the {self.frames_before:,} frames before it were read"
+        )
+
+
+class CaptureReader:
+    """Reads captures, one after another in the order of their first frames' times.
+
+    Parameters
+    ----------
+    sources : path, ``-``, binary file object, or several of them
+        pcap or pcapng, plain or compressed with gzip or zstd. ``-`` is standard input.
+
+    Attributes
+    ----------
+    names : list of str
+        The files' names, in the order in which they are read; ``FRAMES.file`` is an index into it.
+
+    Raises
+    ------
+    CaptureError
+        If one of the sources cannot be read as a capture at all.
+    CapturePermissionError
+        If this user may not read one of them.
+
+    Notes
+    -----
+    Damage within a capture never raises: what comes before it is read, then the next file.
+    """
+
+    def __init__(self, sources: Source | Iterable[Source]) -> None:
+        self._files = _in_order_of_time(_listed(sources))
+        self.names = [file.name for file in self._files]
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What could not be read, so far."""
+        return [file.damage for file in self._files if file.damage is not None]
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far, of the files as they are stored (compressed)."""
+        return sum(file.stream.bytes_read for file in self._files)
+
+    @property
+    def bytes_total(self) -> int | None:
+        """Bytes of all files as they are stored; None if one of them is a pipe."""
+        sizes = [file.stream.bytes_total for file in self._files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read on, block by block; a block holds frames of one file."""
+        for index, file in enumerate(self._files):
+            with file:
+                for block in file.blocks():
+                    block.frames["file"] = index
+                    yield block
+
+
+class _File:
+    """One capture: its stream, the bytes read ahead of the frames, the scanner that finds these."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.name = source, source_name(source)
+        self.damage: Damage | None = None
+        self._first: Block | None = None  # found when the first frame's time was asked for
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file at its beginning and recognise its format."""
+        self.stream = open_stream(self.source)
+        self._is_open = True
+        self._buffer: Bytes = np.empty(_FIRST_SIZE, np.uint8)
+        self._offset = 0  # of the buffer in the capture
+        self._end = 0  # of what was read into the buffer
+        self._frames_read = 0
+        while self._end < HEADER and self._fill():
+            pass
+        if self._end < HEADER and self.stream.failure is not None:
+            raise CaptureError(f"{self.name}: {self.stream.failure}; nothing of it can be read")
+        self._scanner = scanner_for(bytes(self._buffer[: min(self._end, HEADER)]), self.name)
+
+    def __enter__(self) -> Self:
+        if not self._is_open:
+            self._open()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stream.close()
+        self._is_open = False
+
+    def first_time(self) -> int:
+        """The first frame's time, the latest there is if there is no frame.
+
+        A file that can be opened again is closed until its turn: there may be thousands of them.
+        """
+        self._first = next(self.blocks(), None)
+        time = np.iinfo(np.int64).max if self._first is None else self._first.frames["time"][0]
+        if self.stream.can_reopen:
+            self._first = None
+            self.__exit__()
+        return int(time)
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks that have frames, until the end or damage."""
+        if self._first is not None:
+            yield self._first
+        while True:
+            buffer, frames = self._buffer, np.empty(BLOCK_FRAMES, schema.FRAMES)
+            count, status = self._scanner.scan(buffer, self._end, frames)
+            self._frames_read += count
+            if count:
+                yield Block(buffer, frames[:count])
+            if status is not Status.FULL and not (status is Status.INCOMPLETE and self._fill()):
+                break
+        self._note_damage(status)
+
+    def _fill(self) -> bool:
+        """Read on; False at the end."""
+        if len(self._buffer) - self._end < _LEAST_ROOM and self._end > HEADER:
+            self._carry_over()
+        count = self.stream.readinto(memoryview(cast(bytearray, self._buffer))[self._end :])
+        self._end += count
+        return count > 0
+
+    def _carry_over(self) -> None:
+        """Move what the scanner has not passed yet to a new buffer, with at least as much room again."""
+        position = self._scanner.position
+        rest = self._buffer[position : self._end]
+        self._buffer = np.empty(max(BLOCK_SIZE, 2 * len(rest)), np.uint8)
+        self._buffer[: len(rest)] = rest
+        self._offset += position
+        self._end = len(rest)
+        self._scanner.position = 0
+
+    def _note_damage(self, status: Status) -> None:
+        """Nothing more can be read: say why, unless it is the end."""
+        position = self._scanner.position
+        if status is Status.INCOMPLETE and self.stream.failure is not None:
+            position, what = self._end, self.stream.failure
+        elif status.is_damage or position < self._end:
+            what = self._scanner.explain(status, self._buffer, self._end)
+        else:
+            return
+        self.damage = Damage(self.name, self._offset + position, self._frames_read, what)
+
+
+def _listed(sources: Source | Iterable[Source]) -> list[Source]:
+    if isinstance(sources, (str, os.PathLike)):
+        return [sources]
+    if hasattr(sources, "read"):
+        return [cast(BinaryIO, sources)]
+    return list(sources)
+
+
+def _in_order_of_time(sources: list[Source]) -> list[_File]:
+    """The files, by the time of their first frame; those without one last."""
+    if not sources:
+        raise CaptureError("no capture given; give a path")
+    if len(sources) == 1:
+        return [_File(sources[0])]
+    files, times = [], []
+    for source in sources:
+        files.append(_File(source))
+        times.append(files[-1].first_time())
+    return [files[index] for index in np.argsort(times, kind="stable")]
