@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tcpstates.capture import layout
 from tcpstates.capture.layout import Outcome
-from tcpstates.compiled import inner, kernel
+from tcpstates.compiled import inlined, kernel
 from tcpstates.schema import SEGMENTS, Checksum, Mark, TunnelKind
 
 # numba compiles plain integers into the code; of an enumeration it would carry the type along
@@ -100,7 +100,7 @@ def decode(buffer, words, frames, verify, segments, declined, skipped):
     return filled, left
 
 
-@inner
+@inlined
 def _frame(buffer, words, frame, verify, row):
     """One frame, from its first byte to its segment's row.
 
@@ -135,20 +135,26 @@ def _frame(buffer, words, frame, verify, row):
 
 
 # Bytes in network order. All arithmetic is in int64: uint8 << 8 would overflow where the JIT is off,
-# and uint64 mixed with int64 would become a float where it is on.
+# and uint64 mixed with int64 would become a float where it is on. Only the index is unsigned: it cannot
+# mean an element from the end, and without that case the compiler joins the bytes into one load.
 
 
-@inner
+@inlined
+def _u8(buffer, at):
+    return np.int64(buffer[np.uint64(at)])
+
+
+@inlined
 def _u16(buffer, at):
-    return np.int64(buffer[at]) << 8 | np.int64(buffer[at + 1])
+    return _u8(buffer, at) << 8 | _u8(buffer, at + 1)
 
 
-@inner
+@inlined
 def _u32(buffer, at):
-    return _u16(buffer, at) << 16 | _u16(buffer, at + 2)
+    return _u8(buffer, at) << 24 | _u8(buffer, at + 1) << 16 | _u8(buffer, at + 2) << 8 | _u8(buffer, at + 3)
 
 
-@inner
+@inlined
 def _u64(buffer, at):
     return np.uint64(_u32(buffer, at)) << np.uint64(32) | np.uint64(_u32(buffer, at + 4))
 
@@ -156,7 +162,7 @@ def _u64(buffer, at):
 # Link layers: (outcome, IPv4's or IPv6's ether-type, where the IP header begins, tunnel key)
 
 
-@inner
+@inlined
 def _link(buffer, at, edge, linktype):
     """Through the link layer to the IP header."""
     if linktype == pcap.DLT_EN10MB:
@@ -172,7 +178,7 @@ def _link(buffer, at, edge, linktype):
     return _DECLINED, 0, at, 0
 
 
-@inner
+@inlined
 def _ether_type(buffer, type_at, at, edge):
     """From an ether-type through VLAN tags; a tag with VLAN id 0 carries a priority and no VLAN."""
     if edge < at:
@@ -194,7 +200,7 @@ def _ether_type(buffer, type_at, at, edge):
     return _NOT_IP if kind in layout.ETH_TYPES_WITHOUT_IP else _DECLINED, 0, at, 0
 
 
-@inner
+@inlined
 def _loopback(buffer, at, edge):
     """BSD loopback: an address family in the byte order of the host that captured it."""
     if edge < at + layout.LOOPBACK_HEADER:
@@ -209,12 +215,12 @@ def _loopback(buffer, at, edge):
     return _DECLINED, 0, at, 0
 
 
-@inner
+@inlined
 def _raw(buffer, at, edge):
     """No link layer: the IP version says which it is."""
     if edge <= at:
         return _CUT, 0, at, 0
-    version = buffer[at] >> 4
+    version = _u8(buffer, at) >> 4
     if version == 4:
         return _SEGMENT, ethernet.ETH_TYPE_IP, at, 0
     if version == 6:
@@ -225,24 +231,24 @@ def _raw(buffer, at, edge):
 # IP: (outcome, where TCP begins, where the packet ends by its IP length, marks)
 
 
-@inner
+@inlined
 def _ipv4(buffer, at, edge, wire):
     if edge - at < layout.IP_HEADER:
         return _CUT, at, at, 0
-    size = np.int64(buffer[at] & 15) * 4
+    size = (_u8(buffer, at) & 15) * 4
     length = _u16(buffer, at + layout.IP_LENGTH)
     marks = 0
     if length == 0:  # segmentation offload: the card would have filled it in
         length, marks = wire - at, _MARK_LENGTH_ZERO
-    if buffer[at] >> 4 != 4 or size < layout.IP_HEADER or length < size:
+    if _u8(buffer, at) >> 4 != 4 or size < layout.IP_HEADER or length < size:
         return _MALFORMED, at, at, 0
-    outcome = _protocol(buffer[at + layout.IP_PROTOCOL])
+    outcome = _protocol(_u8(buffer, at + layout.IP_PROTOCOL))
     if outcome != _NOT_TCP and _u16(buffer, at + layout.IP_FRAGMENT) & layout.IP_FRAGMENT_MASK:
         outcome = _FRAGMENT
     return outcome, at + size, at + length, marks
 
 
-@inner
+@inlined
 def _protocol(protocol):
     """What the IP protocol number alone says of a frame."""
     if protocol == ip.IP_PROTO_TCP:
@@ -252,15 +258,15 @@ def _protocol(protocol):
     return _NOT_TCP
 
 
-@inner
+@inlined
 def _ipv6(buffer, at, edge, wire):
     """As ``_ipv4``, and where the address of the final destination is, -1 if it cannot be told."""
     destination = at + layout.IP6_DST
     if edge - at < layout.IP6_HEADER:
         return _CUT, at, at, 0, destination
-    if buffer[at] >> 4 != 6:
+    if _u8(buffer, at) >> 4 != 6:
         return _MALFORMED, at, at, 0, destination
-    protocol = np.int64(buffer[at + layout.IP6_NEXT])
+    protocol = _u8(buffer, at + layout.IP6_NEXT)
     here = at + layout.IP6_HEADER
     length = _u16(buffer, at + layout.IP6_LENGTH)
     end, marks = here + length, 0
@@ -276,13 +282,13 @@ def _ipv6(buffer, at, edge, wire):
                 end, marks = here + jumbo, 0
         elif protocol == ip.IP_PROTO_ROUTING:
             destination = _final_destination(buffer, here, size, destination)
-        protocol = np.int64(buffer[here + layout.EXTENSION_NEXT])
+        protocol = _u8(buffer, here + layout.EXTENSION_NEXT)
         here += size
     outcome = _protocol(protocol)
     return outcome, here, end, marks, destination
 
 
-@inner
+@inlined
 def _extension(buffer, here, edge, end, protocol):
     """Whether an extension header can be passed, and its size (RFC 8200, 4; RFC 4302, 2.2)."""
     if edge - here < layout.EXTENSION_HEADER:
@@ -290,11 +296,11 @@ def _extension(buffer, here, edge, end, protocol):
     size = layout.EXTENSION_HEADER
     if protocol == ip.IP_PROTO_FRAGMENT:
         if _u16(buffer, here + layout.FRAGMENT_OFFSET) & layout.FRAGMENT_MASK:
-            return _fragment_of(np.int64(buffer[here + layout.EXTENSION_NEXT])), 0
+            return _fragment_of(_u8(buffer, here + layout.EXTENSION_NEXT)), 0
     elif protocol == ip.IP_PROTO_AH:
-        size = (np.int64(buffer[here + layout.EXTENSION_LENGTH]) + 2) * 4
+        size = (_u8(buffer, here + layout.EXTENSION_LENGTH) + 2) * 4
     else:
-        size = (np.int64(buffer[here + layout.EXTENSION_LENGTH]) + 1) * 8
+        size = (_u8(buffer, here + layout.EXTENSION_LENGTH) + 1) * 8
     if here + size > end:
         return _MALFORMED, 0
     if here + size > edge:
@@ -302,7 +308,7 @@ def _extension(buffer, here, edge, end, protocol):
     return _SEGMENT, size
 
 
-@inner
+@inlined
 def _fragment_of(protocol):
     """A fragment of something that may hold TCP is said to be one, any other is not TCP."""
     if protocol in layout.EXTENSIONS or _protocol(protocol) != _NOT_TCP:
@@ -310,27 +316,27 @@ def _fragment_of(protocol):
     return _NOT_TCP
 
 
-@inner
+@inlined
 def _jumbo_length(buffer, here, size):
     """The jumbo payload option's length within a hop-by-hop header, 0 for none (RFC 2675, 2)."""
     at, end = here + 2, here + size
     while at + 1 < end:
-        if buffer[at] == layout.OPTION_PAD1:
+        if _u8(buffer, at) == layout.OPTION_PAD1:
             at += 1
             continue
-        length = np.int64(buffer[at + 1])
-        if buffer[at] == layout.OPTION_JUMBO and length == layout.OPTION_JUMBO_LENGTH and at + 6 <= end:
+        length = _u8(buffer, at + 1)
+        if _u8(buffer, at) == layout.OPTION_JUMBO and length == layout.OPTION_JUMBO_LENGTH and at + 6 <= end:
             return _u32(buffer, at + 2)
         at += 2 + length
     return 0
 
 
-@inner
+@inlined
 def _final_destination(buffer, here, size, destination):
     """Where a routing header keeps the address that the checksum covers (RFC 8200, 8.1)."""
-    if buffer[here + layout.ROUTING_LEFT] == 0:
+    if _u8(buffer, here + layout.ROUTING_LEFT) == 0:
         return destination
-    kind, addresses = buffer[here + layout.ROUTING_TYPE], (size - layout.ROUTING_HEADER) // 16
+    kind, addresses = _u8(buffer, here + layout.ROUTING_TYPE), (size - layout.ROUTING_HEADER) // 16
     if addresses and (kind == layout.ROUTING_SOURCE or kind == layout.ROUTING_HOME):
         return here + layout.ROUTING_HEADER + (addresses - 1) * 16
     if addresses and kind == layout.ROUTING_SEGMENTS:  # its list is in reverse
@@ -341,7 +347,7 @@ def _final_destination(buffer, here, size, destination):
 # TCP
 
 
-@inner
+@inlined
 def _tcp(buffer, at, edge, end, row):
     """The TCP header's fields; the payload's length is what the IP length leaves for it."""
     if end - at < layout.TCP_HEADER:
@@ -363,7 +369,7 @@ def _tcp(buffer, at, edge, end, row):
     return _SEGMENT
 
 
-@inner
+@inlined
 def _options(buffer, at, end, edge, row):
     """The options that were captured; what is malformed ends the list, or is passed over."""
     row["tsval"] = row["tsecr"] = row["sack_left"] = row["sack_right"] = row["mss"] = 0
@@ -371,11 +377,11 @@ def _options(buffer, at, end, edge, row):
     marks = 0
     if end > edge:
         end, marks = edge, _MARK_OPTIONS_CUT
-    while at < end and buffer[at] != tcp.TCP_OPT_EOL:
-        if buffer[at] == tcp.TCP_OPT_NOP:
+    while at < end and _u8(buffer, at) != tcp.TCP_OPT_EOL:
+        if _u8(buffer, at) == tcp.TCP_OPT_NOP:
             at += 1
             continue
-        length = np.int64(buffer[at + 1]) if at + 1 < end else 0
+        length = _u8(buffer, at + 1) if at + 1 < end else 0
         if length < 2 or at + length > end:
             marks |= _MARK_OPTIONS_CUT
             break
@@ -384,10 +390,10 @@ def _options(buffer, at, end, edge, row):
     row["marks"] = marks
 
 
-@inner
+@inlined
 def _option(buffer, at, length, row):
     """One option's values into the row; the marks that it earns."""
-    kind = buffer[at]
+    kind = _u8(buffer, at)
     if kind == tcp.TCP_OPT_TIMESTAMP and length == layout.OPTION_TIMESTAMP_LENGTH:
         row["tsval"], row["tsecr"] = _u32(buffer, at + 2), _u32(buffer, at + 6)
         return _MARK_TIMESTAMP
@@ -398,24 +404,24 @@ def _option(buffer, at, length, row):
         row["mss"] = _u16(buffer, at + 2)
         return 0
     if kind == tcp.TCP_OPT_WSCALE and length == layout.OPTION_WSCALE_LENGTH:
-        row["wscale"] = min(np.int64(buffer[at + 2]), layout.WSCALE_MAXIMUM)
+        row["wscale"] = min(_u8(buffer, at + 2), layout.WSCALE_MAXIMUM)
         return 0
     if kind == tcp.TCP_OPT_SACKOK and length == layout.OPTION_SACKOK_LENGTH:
         return _MARK_SACK_PERMITTED
     return _MARK_OPTIONS_CUT if kind in layout.OPTIONS_READ else 0  # one of these, of a wrong length
 
 
-@inner
+@inlined
 def _network_fields(buffer, at, network, row):
     """What the row takes from the IP header."""
     if network == ethernet.ETH_TYPE_IP:
-        row["version"], row["ttl"] = 4, buffer[at + layout.IP_TTL]
+        row["version"], row["ttl"] = 4, _u8(buffer, at + layout.IP_TTL)
         row["ip_id"] = _u16(buffer, at + layout.IP_ID)
         row["src_hi"] = row["dst_hi"] = 0
         row["src_lo"] = layout.IP_MAPPED | _u32(buffer, at + layout.IP_SRC)
         row["dst_lo"] = layout.IP_MAPPED | _u32(buffer, at + layout.IP_DST)
     else:
-        row["version"], row["ttl"] = 6, buffer[at + layout.IP6_HOP_LIMIT]
+        row["version"], row["ttl"] = 6, _u8(buffer, at + layout.IP6_HOP_LIMIT)
         row["ip_id"] = 0
         row["src_hi"] = _u64(buffer, at + layout.IP6_SRC)
         row["src_lo"] = _u64(buffer, at + layout.IP6_SRC + 8)
@@ -426,7 +432,7 @@ def _network_fields(buffer, at, network, row):
 # The checksum (RFC 1071; RFC 9293, 3.1)
 
 
-@inner
+@inlined
 def _verdict(buffer, words, at, network, destination, here, end, marks):
     """Whether the checksum is right, wrong, or was left to the network card."""
     if network == ethernet.ETH_TYPE_IP:
@@ -443,7 +449,7 @@ def _verdict(buffer, words, at, network, destination, here, end, marks):
     return _UNKNOWN if marks & _MARK_LENGTH_ZERO else _BAD
 
 
-@inner
+@inlined
 def _sum32(buffer, at, count):
     """The sum of ``count`` 32-bit words: folded, it is that of their 16-bit halves."""
     total = np.int64(0)
@@ -452,7 +458,7 @@ def _sum32(buffer, at, count):
     return total
 
 
-@inner
+@inlined
 def _sum(buffer, words, at, end):
     """The folded sum of the 16-bit words in ``buffer[at:end]``, wherever it begins.
 
@@ -462,18 +468,18 @@ def _sum(buffer, words, at, end):
     first, last = min((at + 3) // 4, end // 4), end // 4
     total = np.int64(0)
     for index in range(first, last):
-        total += np.int64(words[index])
+        total += np.int64(words[np.uint64(index)])
     for index in range(at, min(first * 4, end)):
-        total += np.int64(buffer[index]) << 8 * (index & 1 ^ _BIG_ENDIAN)
+        total += _u8(buffer, index) << 8 * (index & 1 ^ _BIG_ENDIAN)
     for index in range(max(last * 4, at), end):
-        total += np.int64(buffer[index]) << 8 * (index & 1 ^ _BIG_ENDIAN)
+        total += _u8(buffer, index) << 8 * (index & 1 ^ _BIG_ENDIAN)
     total = _fold(total)
     if at & 1 != _BIG_ENDIAN:
         return total
     return (total & 0xFF) << 8 | total >> 8
 
 
-@inner
+@inlined
 def _fold(total):
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
