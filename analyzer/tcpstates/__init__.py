@@ -1,1 +1,61 @@
-"""tcpstates"""
+"""Which netstat state each side of every TCP connection in a capture was in, from when to when, and why.
+
+    >>> import tcpstates
+    >>> analysis = tcpstates.analyze("capture.pcap")
+    >>> analysis.findings, analysis.connections, analysis.timeline
+    >>> analysis.netstat("+12.5s"), analysis.census("1s")
+
+The data pass these stations, and none of them knows of a later one:
+
+    capture/      bytes -> frames -> SEGMENTS      files and framing; decode (compiled) or dissect (dpkt)
+    inference/    SEGMENTS -> TRANSITIONS          flows and the engine, which does no input or output
+    reports/      TRANSITIONS -> tables            outcomes, connections, timeline, findings, netstat, census
+    show/         tables -> people                 terminal, notebook, CSV, JSON, explanations
+
+``schema`` says once what every record and every table holds; no Python object is made per packet.
+``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts
+the stations together, ``cli`` is thin over it. ``compiled`` is how hot loops are compiled.
+
+Names are imported when they are used, so that ``import tcpstates`` and ``tcpstates --help`` are quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tcpstates.analysis import Analysis, analyze
+    from tcpstates.errors import CaptureError, CapturePermissionError, TcpstatesError, UsageError
+    from tcpstates.states import Event, Evidence, Side, State
+
+__all__ = [
+    "Analysis",
+    "CaptureError",
+    "CapturePermissionError",
+    "Event",
+    "Evidence",
+    "Side",
+    "State",
+    "TcpstatesError",
+    "UsageError",
+    "analyze",
+]
+
+_HOMES = {
+    "analysis": ("Analysis", "analyze"),
+    "errors": ("CaptureError", "CapturePermissionError", "TcpstatesError", "UsageError"),
+    "states": ("Event", "Evidence", "Side", "State"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at its first use (PEP 562)."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"tcpstates.{module}"), name)
+    raise AttributeError(f"module 'tcpstates' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

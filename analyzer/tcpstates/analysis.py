@@ -1,0 +1,234 @@
+"""A capture in, an Analysis out, whose tables are built when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from tcpstates.capture.decoder import Decoder
+from tcpstates.capture.files import CaptureReader
+from tcpstates.errors import UsageError
+from tcpstates.inference.engine import Engine
+from tcpstates.inference.timers import profile_named
+from tcpstates.reports.census import census, comfortable_step
+from tcpstates.reports.connections import connections
+from tcpstates.reports.findings import findings
+from tcpstates.reports.log import Log
+from tcpstates.reports.netstat import netstat
+from tcpstates.reports.outcomes import Outcomes, outcomes
+from tcpstates.reports.summary import Counts, Summary, summary
+from tcpstates.reports.table import Table
+from tcpstates.reports.thresholds import stuck_thresholds
+from tcpstates.reports.timeline import timeline
+from tcpstates.reports.when import parse_duration, parse_instant
+from tcpstates.schema import SEVERITIES
+from tcpstates.states import State
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKSUMS = ("auto", "verify", "ignore")
+
+#: Called after each block with the bytes read so far, and with all there are, None where that is unknown.
+Progress = Callable[[int, int | None], None]
+
+
+def analyze(
+    source: Any,
+    *,
+    timers: str = "linux",
+    stuck_after: Any = None,
+    checksums: str = "auto",
+    decoder: Literal["fast", "dpkt"] = "fast",
+    progress: Progress | None = None,
+) -> Analysis:
+    """Say which state each side of every TCP connection of a capture was in.
+
+    Parameters
+    ----------
+    source : a path, a list of paths (read as one stream, in time order), ``"-"`` for standard input, or a
+        binary file object; pcap or pcapng, plain or compressed with gzip or zstd.
+    timers : the kind of host whose timers are assumed: ``linux``, ``rfc9293``,
+        ``windows``, ``bsd`` or ``macos``.
+    stuck_after : from when on a closing side counts as stuck: a duration such as ``"90s"``, a ``timedelta``,
+        ``"CLOSE_WAIT=5min"``, a list of these, or a mapping from state to duration.
+    checksums : ``auto`` and ``verify`` keep a segment whose TCP checksum is surely wrong from moving a state,
+        ``ignore`` looks at none.
+    decoder : ``fast``, or ``dpkt`` to have dpkt decode every frame, slowly.
+    progress : called after each block with the bytes read and the bytes there are (None if unknown).
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    CaptureError
+        If ``source`` cannot be read as a capture at all. A damaged one is read up to the damage: see
+        ``Analysis.damage``.
+    UsageError
+        If an argument cannot be understood.
+    """
+    thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
+    _check("checksums", checksums, CHECKSUMS)
+    reader = CaptureReader(source)
+    frames = Decoder(decoder=decoder, checksums=checksums != "ignore")
+    engine = Engine(profile, checksums=checksums)
+    segments = _feed(reader, frames, engine, progress or (lambda read, total: None))
+    result = engine.finish(frames.last_time)
+    log = Log(
+        result.connections,
+        result.sides,
+        result.transitions,
+        frames.first_time,
+        frames.last_time,
+        tuple(map(str, reader.names)),
+    )
+    return Analysis(
+        log=log,
+        counts=Counts(frames.frames, segments, frames.dissected, result.bad_checksums, dict(frames.skipped)),
+        damage=tuple(map(str, reader.damage)),
+        stuck_after=thresholds,
+    )
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} cannot be {value!r}; use one of {', '.join(known)}")
+
+
+def _feed(reader: CaptureReader, frames: Decoder, engine: Engine, progress: Progress) -> int:
+    """Pass the capture through, block by block; the number of segments in it."""
+    count = 0
+    progress(0, reader.bytes_total)
+    for block in reader.blocks():
+        segments = frames.decode(block)
+        engine.feed(segments)
+        count += len(segments)
+        progress(reader.bytes_read, reader.bytes_total)
+    return count
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Analysis:
+    """What a capture says about its connections; holds transitions, not packets.
+
+    Attributes
+    ----------
+    log : the connections and their states, as numpy arrays.
+    counts : frames, segments, and what was skipped why.
+    damage : one line each on what of the capture could not be read; empty if all of it was.
+    stuck_after : ns from when on each closing state counts as stuck.
+    """
+
+    log: Log
+    counts: Counts = field(default_factory=Counts)
+    damage: tuple[str, ...] = ()
+    stuck_after: Mapping[State, int] = field(default_factory=stuck_thresholds)
+
+    @cached_property
+    def connections(self) -> pd.DataFrame:
+        """One row per connection: who, when, how much, and what became of it."""
+        return _to_pandas(self.table("connections"))
+
+    @cached_property
+    def timeline(self) -> pd.DataFrame:
+        """One row per side and state: from when to when, and how that is known."""
+        return _to_pandas(self.table("timeline"))
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """What is stuck or abnormal, grouped by server, outcome and culprit, worst first."""
+        return _to_pandas(self.table("findings"))
+
+    def netstat(self, at: Any) -> pd.DataFrame:
+        """The sockets there were at one instant, those that listened included.
+
+        Parameters
+        ----------
+        at : RFC 3339 text, seconds since 1970, ``"+12.5s"`` after the first frame, a ``datetime`` or a
+            ``numpy.datetime64``; what names no zone is UTC.
+
+        Raises
+        ------
+        UsageError
+            If ``at`` is no time, or outside of the capture.
+        """
+        return _to_pandas(self.table("netstat", at=at))
+
+    def census(self, every: Any = "1s") -> pd.DataFrame:
+        """How many sockets were in each state, at regular instants aligned to the epoch.
+
+        Parameters
+        ----------
+        every : a duration, such as ``"100ms"`` or a ``timedelta``.
+
+        Raises
+        ------
+        UsageError
+            If ``every`` is no duration, or so short that there would be more than a million instants.
+        """
+        return _to_pandas(self.table("census", every=every))
+
+    def table(
+        self, name: str, *, at: Any = None, every: Any = None, conn: int | None = None, local: bool = False
+    ) -> Table:
+        """The table ``name`` as numpy columns, which needs no pandas.
+
+        Parameters
+        ----------
+        name : one of ``schema.TABLES``.
+        at : for ``netstat``, the capture's end if None.
+        every : for ``census``, a step that suits the capture's length if None.
+        conn : for ``timeline``, the one connection to list.
+        local : whether an ``at`` that names no zone is local time, not UTC.
+        """
+        log = self.log
+        if name == "connections":
+            return connections(log, self.outcomes)
+        if name == "timeline":
+            return timeline(log, self._known(conn))
+        if name == "findings":
+            return findings(log, self.outcomes)
+        if name == "netstat":
+            return netstat(log, log.end if at is None else parse_instant(at, log.start, local=local))
+        return census(log, comfortable_step(log) if every is None else parse_duration(every))
+
+    def _known(self, conn: int | None) -> int | None:
+        count = len(self.log.connections)
+        if conn is not None and not 0 <= conn < count:
+            known = f"use 0 to {count - 1}" if count else "the capture holds none"
+            raise UsageError(f"no connection {conn}; {known}")
+        return conn
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What became of each connection, as numpy columns."""
+        return outcomes(self.log, self.stuck_after)
+
+    def has_findings(self, severity: str) -> bool:
+        """Whether any connection's outcome is of ``severity`` or worse."""
+        return bool((self.outcomes.severity >= SEVERITIES.index(severity)).any())
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The capture in figures, with the worst findings."""
+        return summary(self.log, self.outcomes, self.counts)
+
+    def __repr__(self) -> str:
+        from tcpstates.show.notebook import one_line
+
+        return one_line(self.summary, self.damage)
+
+    def _repr_html_(self) -> str:
+        from tcpstates.show.notebook import html
+
+        return html(self.summary, self.damage)
+
+
+def _to_pandas(table: Table) -> pd.DataFrame:
+    from tcpstates.reports.frames import to_pandas  # pandas takes longer to import than most captures to read
+
+    return to_pandas(table)

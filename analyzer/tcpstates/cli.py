@@ -1,0 +1,306 @@
+"""The command: one verb per table, thin over ``analyze()``.
+
+What a verb needs is imported when it runs, so that ``tcpstates --help`` and shell completion load neither
+numba nor pandas. Data go to stdout; progress, damage and what was skipped to stderr.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tcpstates.errors import ExitCode, TcpstatesError, UsageError
+from tcpstates.inference.timers import PROFILES
+
+if TYPE_CHECKING:
+    from tcpstates.analysis import Analysis
+    from tcpstates.reports.table import Table
+
+Command = Callable[..., Any]
+
+_INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
+
+
+def main() -> None:
+    """Run the command and exit with one of ``errors.ExitCode``; an error is one line on stderr."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _quiet_stdout()
+    except (click.Abort, KeyboardInterrupt):
+        status = _INTERRUPTED
+    except click.ClickException as error:
+        status = _complain(error.format_message(), ExitCode.USAGE)
+    except TcpstatesError as error:
+        status = _complain(str(error), error.exit_code)
+    except OSError as error:
+        status = _complain(_about_file(error), ExitCode.USAGE)
+    sys.exit(status)
+
+
+def _complain(message: str, status: ExitCode) -> ExitCode:
+    _say(" ".join(message.split()))
+    return status
+
+
+def _say(message: str) -> None:
+    click.echo(f"tcpstates: {message}", err=True)
+
+
+def _quiet_stdout() -> int:
+    """Whoever read our output has seen enough; what is still to be flushed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.DONE
+
+
+def _about_file(error: OSError) -> str:
+    return (
+        f"{error.filename}: {error.strerror}; choose another place to write to"
+        if error.filename
+        else str(error)
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tcpstates", prog_name="tcpstates")
+def cli() -> None:
+    r"""Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.
+
+    CAPTURE is a pcap or pcapng file, plain or compressed with gzip or zstd; several are read as one, in time
+    order; - is standard input.
+
+    \b
+    Exit codes:
+      0  done
+      1  there are findings at or above --fail-on
+      2  wrong usage
+      3  not a readable capture
+      4  the capture is cut or damaged; what could be read was analysed
+      5  no permission to read the capture
+    """
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator."""
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+_reading = _options(
+    click.argument("captures", nargs=-1, required=True, metavar="CAPTURE..."),
+    click.option(
+        "--timers", type=click.Choice(list(PROFILES)), default="linux", show_default=True,
+        help="The kind of hosts whose timers to assume.",
+    ),
+    click.option(
+        "--stuck-after", multiple=True, metavar="[STATE=]DURATION",
+        help="From when on a closing side counts as stuck: 90s, CLOSE_WAIT=5min. Repeatable.  "
+        "[default: 60s; FIN_WAIT1, CLOSING, LAST_ACK 30s]",
+    ),
+    click.option(
+        "--checksums", type=click.Choice(["auto", "verify", "ignore"]), default="auto", show_default=True,
+        help="Whether segments with a wrong TCP checksum count.",
+    ),
+    click.option(
+        "--decoder", type=click.Choice(["fast", "dpkt"]), default="fast", show_default=True,
+        help="dpkt decodes every frame slowly, for doubt.",
+    ),
+    click.option(
+        "--fail-on", type=click.Choice(["note", "warning", "error"]),
+        help="Exit with 1 if there are findings of this severity or worse.",
+    ),
+)  # fmt: skip
+
+_writing = _options(
+    click.option("--csv", "form", flag_value="csv", help="Write CSV instead of a table."),
+    click.option("--json", "form", flag_value="json", help="Write one JSON object per line."),
+    click.option("--parquet", type=click.Path(path_type=Path), metavar="FILE", help="Write Parquet to FILE."),
+)
+
+
+def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
+    """A verb that prints the table ``name``; the function decorated gives the table's parameters."""
+
+    def decorate(parameters: Command) -> click.Command:
+        @functools.wraps(parameters)
+        def verb(form: str | None, parquet: Path | None, fail_on: str | None, **given: Any) -> int:
+            wanted = {option: given.pop(option) for option in tuple(given) if option in _TABLE_OPTIONS}
+            _check_output(parquet, given["captures"])
+            analysis = _analyze(**given)
+            _write(analysis.table(name, **parameters(**wanted)), form, parquet)
+            return _status(analysis, fail_on)
+
+        return cli.command(name)(_options(_reading, *extra, _writing)(verb))
+
+    return decorate
+
+
+_TABLE_OPTIONS = ("conn", "at", "every")
+
+
+@_table_verb("connections")
+def connections() -> dict[str, Any]:
+    """List the connections: who, when, how much, and what became of each."""
+    return {}
+
+
+@_table_verb(
+    "timeline",
+    click.option("--conn", type=int, metavar="N", help="List one connection only."),
+)
+def timeline(conn: int | None) -> dict[str, Any]:
+    """List the states of each side: from when to when, and how that is known."""
+    return {"conn": conn}
+
+
+@_table_verb("findings")
+def findings() -> dict[str, Any]:
+    """List what is stuck or abnormal, by server, worst first."""
+    return {}
+
+
+@_table_verb(
+    "netstat",
+    click.option(
+        "--at", metavar="TIME", required=True,
+        help="2026-01-31T12:00:00Z, local time without the Z, seconds since 1970, or +12.5s "
+        "after the first frame.",
+    ),
+)  # fmt: skip
+def netstat(at: str) -> dict[str, Any]:
+    """List the sockets that there were at one instant, as netstat would have."""
+    return {"at": at, "local": True}
+
+
+@_table_verb(
+    "census",
+    click.option("--every", metavar="DURATION", default="1s", show_default=True, help="How often to count."),
+)
+def census(every: str) -> dict[str, Any]:
+    """Count the sockets in each state, at regular instants."""
+    return {"every": every}
+
+
+@cli.command()
+@_reading
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write all tables as Parquet to DIR.",
+)
+def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
+    """Say what is wrong here: counts, findings, who is to blame, and what to run next."""
+    if output is not None:
+        _make_folder(output)
+    analysis = _analyze(**given)
+    from tcpstates.show.terminal import print_summary
+
+    print_summary(analysis.summary, _console())
+    if output is not None:
+        _write_all(analysis, output)
+    return _status(analysis, fail_on)
+
+
+@cli.command()
+@click.argument("name", metavar="STATE|OUTCOME", required=False)
+def explain(name: str | None) -> None:
+    """Explain a state or an outcome: what it means, when it is a fault, and whose."""
+    from tcpstates.show.explain import everything
+    from tcpstates.show.explain import explain as explanation
+
+    click.echo(everything() if name is None else explanation(name, min(_width() or 80, 100)))
+
+
+def _analyze(captures: tuple[str, ...], **options: Any) -> Analysis:
+    """Read the captures, and say on stderr what of them could not be used."""
+    from tcpstates.analysis import analyze as analyze_captures
+    from tcpstates.show.progress import Progress
+
+    with Progress(sys.stderr) as progress:
+        analysis = analyze_captures(list(captures), progress=progress, **options)
+    for line in (*_left_out(analysis), *analysis.damage):
+        _say(line)
+    return analysis
+
+
+def _left_out(analysis: Analysis) -> list[str]:
+    """What did not count, and why."""
+    counts, lines = analysis.counts, []
+    if counts.skipped:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.skipped.items()))
+        lines.append(
+            f"{sum(counts.skipped.values()):,} of {counts.frames:,} frames hold no TCP segment: {reasons}"
+        )
+    if counts.bad_checksums:
+        lines.append(
+            f"{counts.bad_checksums:,} segments have a wrong checksum and did not count (--checksums ignore)"
+        )
+    return lines
+
+
+def _status(analysis: Analysis, fail_on: str | None) -> ExitCode:
+    """The exit code: damage is said before findings."""
+    if analysis.damage:
+        return ExitCode.DAMAGED
+    if fail_on is not None and analysis.has_findings(fail_on):
+        return ExitCode.FINDINGS
+    return ExitCode.DONE
+
+
+def _write(table: Table, form: str | None, parquet: Path | None) -> None:
+    from tcpstates.show import export, plain
+
+    if parquet is not None:
+        export.write_parquet(table, parquet)
+    if form == "csv":
+        export.write_csv(table, sys.stdout)
+    elif form == "json":
+        export.write_json(table, sys.stdout)
+    elif parquet is None:
+        plain.print_table(table, sys.stdout, _width())
+
+
+def _write_all(analysis: Analysis, folder: Path) -> None:
+    from tcpstates.schema import TABLES
+    from tcpstates.show.export import write_parquet
+
+    for name in TABLES:
+        write_parquet(analysis.table(name), folder / f"{name}.parquet")
+
+
+def _make_folder(folder: Path) -> None:
+    """Before the work, so that it is not for nothing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder} is not a folder; choose another one for the tables") from None
+
+
+def _check_output(file: Path | None, captures: tuple[str, ...]) -> None:
+    """Refuse, before the work, to write where nothing can be written or where a capture is."""
+    if file is None:
+        return
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise UsageError(f"{file} cannot be written; name a file in a folder that exists")
+    if any(file.exists() and Path(name).exists() and file.samefile(name) for name in captures):
+        raise UsageError(f"{file} is the capture itself; name another file")
+
+
+def _width() -> int | None:
+    """Columns of the terminal; None where there is none."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+
+
+def _console() -> Any:
+    """Where rich prints to: coloured only in a terminal, and there not with NO_COLOR."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 80, soft_wrap=False)

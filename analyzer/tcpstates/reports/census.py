@@ -1,0 +1,108 @@
+"""The table of how many sockets were in each state, at regular instants."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tcpstates.errors import UsageError
+from tcpstates.reports.listeners import listening
+from tcpstates.reports.log import LIVE, Log
+from tcpstates.reports.table import Table
+from tcpstates.reports.when import SECOND
+from tcpstates.reports.wording import duration
+from tcpstates.schema import NO_TIME
+from tcpstates.states import State
+
+_STATES = (State.LISTEN, *LIVE)
+_MOST_BINS = 1_000_000
+_STEPS = tuple(SECOND * seconds for seconds in (1, 10, 60, 600, 3600, 86_400))
+
+
+class _Bins(NamedTuple):
+    """Instants from ``first`` on, ``every`` ns apart."""
+
+    first: int
+    every: int
+    number: int
+
+    def of(self, times: np.ndarray) -> np.ndarray:
+        """The first bin that begins at each of ``times`` or later."""
+        return -((self.first - times) // self.every)
+
+    def starts(self) -> np.ndarray:
+        return self.first + self.every * np.arange(self.number)
+
+
+def census(log: Log, every: int) -> Table:
+    """One row per bin and per state that occurs in the capture, zeros included.
+
+    Parameters
+    ----------
+    log : what the engine found.
+    every : distance of the bins, ns. Their starts are aligned to the epoch; the first is at or before the
+        capture's first frame, where there is no socket yet.
+
+    Raises
+    ------
+    UsageError
+        If ``every`` is zero, or so short that there would be more than a million bins.
+    """
+    bins = _bins(log, every)
+    sockets = {
+        state: counts
+        for state in _STATES
+        if (counts := _sockets(log, bins, state)).any() or _occurs(log, state)
+    }
+    return Table.of(
+        "census",
+        {
+            "time": np.repeat(bins.starts(), len(sockets)),
+            "state": np.tile(np.array(list(sockets), np.uint8), bins.number),
+            "sockets": np.stack(list(sockets.values()), axis=1).ravel() if sockets else np.empty(0, np.int64),
+        },
+    )
+
+
+def comfortable_step(log: Log) -> int:
+    """The shortest usual distance of bins, in ns, that keeps a census of the whole capture readable."""
+    span = log.end - log.start if log.start != NO_TIME else 0
+    return next((step for step in _STEPS if span // step < 10_000), _STEPS[-1])
+
+
+def _bins(log: Log, every: int) -> _Bins:
+    if every <= 0:
+        raise UsageError("a census every 0s has no end; use a longer step, such as 1s")
+    if log.start == NO_TIME:
+        return _Bins(0, every, 0)
+    first = log.start // every * every
+    count = (log.end - first) // every + 1
+    if count > _MOST_BINS:
+        longer = duration(-(-(log.end - first) // _MOST_BINS))
+        raise UsageError(
+            f"a census every {duration(every)} has {count:,} bins; use a step of {longer} or more"
+        )
+    return _Bins(first, every, count)
+
+
+def _occurs(log: Log, state: State) -> bool:
+    return bool((log.state == state).any())
+
+
+def _sockets(log: Log, bins: _Bins, state: State) -> np.ndarray:
+    """How many sockets are in ``state`` when each bin begins."""
+    if state == State.LISTEN:
+        changes = listening(log)
+        return _running(bins, changes.time[changes.begins], changes.time[~changes.begins])
+    rows = np.flatnonzero(log.state == state)
+    lasting = np.zeros(len(log.state), bool)
+    lasting[log.last_rows] = True
+    return _running(bins, log.transitions["start"][rows], log.row_ends[rows[~lasting[rows]]])
+
+
+def _running(bins: _Bins, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The number of intervals that hold each bin's start: those begun, less those ended."""
+    begun = np.bincount(bins.of(starts), minlength=bins.number + 1)
+    ended = np.bincount(bins.of(ends), minlength=bins.number + 1)
+    return np.cumsum(begun - ended)[: bins.number]

@@ -1,0 +1,76 @@
+"""Who was listening: endpoints that answered a SYN, until they refused one.
+
+LISTEN belongs to an endpoint, not to a connection, so it comes from the log of all connections together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tcpstates.reports.log import Log
+from tcpstates.states import Event, Side, State
+
+_PORTS = 1 << 16
+
+
+class Listening(NamedTuple):
+    """When endpoints began and ceased to listen; one value per change, by endpoint, then by time."""
+
+    address: np.ndarray  # code of log.addresses
+    port: np.ndarray
+    time: np.ndarray  # ns
+    begins: np.ndarray  # bool: from here on it listens, or no longer
+
+
+def listening(log: Log) -> Listening:
+    """The changes of every endpoint, each other than the one before it."""
+    answers, refusals = _answers(log), _refusals(log)
+    sides = log.side_of_row[np.concatenate((answers, refusals))]
+    sides[len(answers) :] ^= 1  # the client's row tells of the server
+    time = log.transitions["start"][np.concatenate((answers, refusals))]
+    begins = np.arange(len(sides)) < len(answers)
+    endpoint = log.addresses.codes[sides] * _PORTS + log.sides["port"][sides]
+    order = np.lexsort((begins, time, endpoint))
+    kept = order[_changes(endpoint[order], begins[order])]
+    return Listening(endpoint[kept] // _PORTS, endpoint[kept] % _PORTS, time[kept], begins[kept])
+
+
+def listening_at(log: Log, instant: int) -> Listening:
+    """The endpoints that listen at ``instant``, since their first answer."""
+    changes = listening(log)
+    known = np.flatnonzero(changes.time <= instant)
+    if not len(known):
+        return _take(changes, known)
+    endpoint = (changes.address * _PORTS + changes.port)[known]
+    latest = known[np.append(endpoint[1:] != endpoint[:-1], True)]
+    return _take(changes, latest[changes.begins[latest]])
+
+
+def _answers(log: Log) -> np.ndarray:
+    """The transitions that a SYN-ACK made, of sides that had not sent a SYN themselves."""
+    sent = np.flatnonzero(log.transitions["cause"] == Event.SENT_SYN_ACK)
+    held = (log.state[sent] == State.SYN_RECV) & (log.previous[sent] != State.SYN_SENT)
+    return np.extract(held, sent)
+
+
+def _refusals(log: Log) -> np.ndarray:
+    """The clients' transitions that a RST to their SYN made."""
+    reset = np.flatnonzero(log.transitions["cause"] == Event.RECEIVED_RST)
+    held = (log.previous[reset] == State.SYN_SENT) & (log.transitions["side"][reset] == Side.CLIENT)
+    return np.extract(held, reset)
+
+
+def _changes(endpoint: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Where an endpoint's state differs from what it was; at first it does not listen."""
+    if not len(endpoint):
+        return np.empty(0, bool)
+    first = np.append(True, endpoint[1:] != endpoint[:-1])
+    before = np.append(False, begins[:-1])
+    changed: np.ndarray = begins != np.where(first, False, before)
+    return changed
+
+
+def _take(changes: Listening, rows: np.ndarray) -> Listening:
+    return Listening(*(values[rows] for values in changes))

@@ -1,0 +1,129 @@
+"""What a capture amounts to, in figures: what ``analyze`` prints and notebooks show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tcpstates.reports.findings import Groups, explanations, grouped, wireshark_filter
+from tcpstates.reports.log import Log
+from tcpstates.reports.outcomes import Outcomes
+from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES
+from tcpstates.states import State
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was read. ``skipped`` has the frames that hold no TCP segment, by reason."""
+
+    frames: int = 0
+    segments: int = 0
+    dissected: int = 0  # by dpkt, because the fast path declined them
+    bad_checksums: int = 0  # segments that moved nobody for that reason
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding, ready to be shown; times in ns."""
+
+    outcome: str
+    severity: str
+    culprit: str
+    server_addr: str
+    server_port: int
+    connections: int
+    clients: int
+    first: int
+    last: int
+    longest: int
+    explanation: str
+    example: int
+    wireshark_filter: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A capture in figures; times in ns.
+
+    Attributes
+    ----------
+    files : the captures read.
+    start, end : their bounds, ``NO_TIME`` where there is no frame.
+    counts : what was read.
+    outcomes : connections by outcome, the most frequent first.
+    severities : connections by severity, the worst first.
+    states : by state, how many clients and how many servers are in it when the capture ends.
+    findings : the worst ones.
+    more_findings : how many there are beside these.
+    """
+
+    files: tuple[str, ...]
+    start: int
+    end: int
+    counts: Counts
+    connections: int
+    outcomes: dict[str, int]
+    severities: dict[str, int]
+    states: dict[str, tuple[int, int]]
+    findings: tuple[Finding, ...]
+    more_findings: int
+
+
+def summary(log: Log, outcomes: Outcomes, counts: Counts, most: int = 8) -> Summary:
+    """``log`` in figures, with at most ``most`` findings."""
+    groups = grouped(log, outcomes)
+    return Summary(
+        files=log.files,
+        start=log.start,
+        end=log.end,
+        counts=counts,
+        connections=len(log.connections),
+        outcomes=_frequencies(outcomes.outcome, OUTCOMES),
+        severities=_severities(outcomes),
+        states=_states(log),
+        findings=_findings(log, groups.take(slice(most))),
+        more_findings=max(len(groups.example) - most, 0),
+    )
+
+
+def _frequencies(codes: np.ndarray, names: tuple[str, ...]) -> dict[str, int]:
+    counted = np.bincount(codes, minlength=len(names)).tolist()
+    pairs = [(name, number) for name, number in zip(names, counted, strict=True) if number]
+    return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+
+def _severities(outcomes: Outcomes) -> dict[str, int]:
+    counted = np.bincount(outcomes.severity, minlength=len(SEVERITIES)).tolist()
+    return dict(reversed([*zip(SEVERITIES, counted, strict=True)]))
+
+
+def _states(log: Log) -> dict[str, tuple[int, int]]:
+    client, server = (np.bincount(log.final[:, side], minlength=len(State)).tolist() for side in (0, 1))
+    return {state.name: (client[state], server[state]) for state in State if client[state] or server[state]}
+
+
+def _findings(log: Log, groups: Groups) -> tuple[Finding, ...]:
+    texts = explanations(groups)
+    return tuple(_finding(log, groups, row, text) for row, text in enumerate(texts))
+
+
+def _finding(log: Log, groups: Groups, row: int, explanation: str) -> Finding:
+    server, culprit = int(groups.server[row]), int(groups.culprit[row])
+    return Finding(
+        outcome=OUTCOMES[groups.outcome[row]],
+        severity=SEVERITIES[groups.severity[row]],
+        culprit=CULPRITS[culprit] if culprit >= 0 else "",
+        server_addr=log.addresses.text(int(log.addresses.codes[server])),
+        server_port=int(log.sides["port"][server]),
+        connections=int(groups.connections[row]),
+        clients=int(groups.clients[row]),
+        first=int(groups.first[row]),
+        last=int(groups.last[row]),
+        longest=int(groups.longest[row]),
+        explanation=explanation,
+        example=int(groups.example[row]),
+        wireshark_filter=wireshark_filter(log, int(groups.example[row])),
+    )

@@ -1,0 +1,94 @@
+"""A table as numpy columns: what reports compute, and what pandas, files and terminals are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, SEVERITIES, TABLES, Column
+from tcpstates.states import EVENT_LABELS, EVIDENCE_LABELS, SIDE_LABELS, STATE_NAMES
+
+
+class Labels(NamedTuple):
+    """Text from a small set: codes into ``names``, -1 for none."""
+
+    codes: np.ndarray
+    names: Sequence[str]
+
+
+#: int64 for time, duration, nullable (-1 for none) and count, uint16 for port, object for text, else labels.
+Values = np.ndarray | Labels
+
+#: The names behind each category, in their order.
+CATEGORIES: dict[str, Sequence[str]] = {
+    "state": STATE_NAMES,
+    "client_state": STATE_NAMES,
+    "server_state": STATE_NAMES,
+    "side": SIDE_LABELS,
+    "evidence": EVIDENCE_LABELS,
+    "cause": EVENT_LABELS,
+    "outcome": OUTCOMES,
+    "culprit": CULPRITS,
+    "severity": SEVERITIES,
+    "first_closer": CLOSERS,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The values of one of ``schema.TABLES``, by column.
+
+    Attributes
+    ----------
+    name : which table.
+    values : by column name, in the schema's order, all of one length.
+    """
+
+    name: str
+    values: dict[str, Values]
+
+    @classmethod
+    def of(cls, name: str, values: dict[str, Values]) -> Table:
+        """The table ``name``; bare codes of a category with known names become labels."""
+        return cls(name, {column.name: _labelled(column, values[column.name]) for column in TABLES[name]})
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the schema says of each column."""
+        return TABLES[self.name]
+
+    def __len__(self) -> int:
+        first = next(iter(self.values.values()))
+        return len(first.codes if isinstance(first, Labels) else first)
+
+    def take(self, rows: np.ndarray | slice) -> Table:
+        """Those rows of it."""
+        return Table(self.name, {name: _take(values, rows) for name, values in self.values.items()})
+
+    def chunks(self, size: int = 1 << 16) -> Iterator[Table]:
+        """The table in pieces, so that writing a long one does not hold all of it as text."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
+
+
+def _labelled(column: Column, values: Values) -> Values:
+    if column.dtype == "category" and not isinstance(values, Labels):
+        return Labels(values, CATEGORIES[column.name])
+    return values
+
+
+def _take(values: Values, rows: np.ndarray | slice) -> Values:
+    if isinstance(values, Labels):
+        return Labels(values.codes[rows], values.names)
+    return np.asarray(values[rows])
+
+
+def used_labels(codes: np.ndarray, names: Sequence[str]) -> Labels:
+    """``codes`` into ``names``, narrowed to the names that occur, in their order."""
+    used = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(names)))
+    renumbered = np.full(len(names) + 1, -1, np.int32)  # the last one serves code -1
+    renumbered[used] = np.arange(len(used))
+    return Labels(renumbered[codes], [names[index] for index in used.tolist()])

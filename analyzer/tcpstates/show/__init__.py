@@ -1,0 +1,1 @@
+"""Tables and summaries in, what people look at out: terminal, notebook, files, explanations."""

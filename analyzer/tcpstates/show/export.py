@@ -1,0 +1,77 @@
+"""Tables as CSV, as JSON lines and as Parquet: the same columns, times in RFC 3339, durations in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from tcpstates.reports.table import Labels, Table, Values
+from tcpstates.schema import NO_TIME, Column
+
+Quote = Callable[[str], str]
+
+
+def write_csv(table: Table, stream: TextIO) -> None:
+    """Write ``table`` as CSV with a heading (RFC 4180, but for the line ends); no value is no text."""
+    stream.write(",".join(column.name for column in table.columns) + "\n")
+    for row in _rows(table, _csv_text, ""):
+        stream.write(",".join(row) + "\n")
+
+
+def write_json(table: Table, stream: TextIO) -> None:
+    """Write ``table`` as one JSON object per line; null where there is no value."""
+    template = "{" + ", ".join(f'"{column.name}": %s' for column in table.columns) + "}\n"
+    for row in _rows(table, json.dumps, "null"):
+        stream.write(template % row)
+
+
+def write_parquet(table: Table, path: Path) -> None:
+    """Write ``table`` so that ``pandas.read_parquet`` gives back the same DataFrame.
+
+    The file appears whole or not at all.
+    """
+    from tcpstates.reports.frames import to_pandas  # needs pandas, which the other formats do without
+
+    part = path.with_name(path.name + ".part")
+    try:
+        to_pandas(table).to_parquet(part, index=False)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _csv_text(text: str) -> str:
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _rows(table: Table, quote: Quote, none: str) -> Iterator[tuple[str, ...]]:
+    """Every row's values as text, made column by column."""
+    for chunk in table.chunks():
+        columns = [_texts(column, chunk.values[column.name], quote, none) for column in chunk.columns]
+        yield from zip(*columns, strict=True)
+
+
+def _texts(column: Column, values: Values, quote: Quote, none: str) -> list[str]:
+    if isinstance(values, Labels):
+        names = [*map(quote, values.names), none]  # the last one serves code -1
+        return [names[code] for code in values.codes.tolist()]
+    if column.dtype == "time":
+        texts = np.datetime_as_string(values.view("datetime64[ns]")).tolist()
+        return [none if text == "NaT" else quote(text + "Z") for text in texts]
+    if column.dtype == "duration":
+        return [none if value == NO_TIME else seconds(value) for value in values.tolist()]
+    if column.dtype == "nullable":
+        return [none if value < 0 else str(value) for value in values.tolist()]
+    return [*map(quote if column.dtype == "text" else str, values.tolist())]
+
+
+def seconds(nanoseconds: int) -> str:
+    """Exact decimal seconds, without needless zeros: ``0.25``, ``60``."""
+    sign, rest = "-" if nanoseconds < 0 else "", abs(nanoseconds)
+    return f"{sign}{rest // 1_000_000_000}.{rest % 1_000_000_000:09d}".rstrip("0").rstrip(".")

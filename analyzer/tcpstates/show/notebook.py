@@ -1,0 +1,69 @@
+"""An analysis in one line, and as a small piece of HTML for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from tcpstates.reports.summary import Finding, Summary
+from tcpstates.reports.wording import clock, counted, duration, endpoint
+from tcpstates.schema import NO_TIME
+
+_COLUMNS = ("severity", "outcome", "server", "to blame", "connections", "explanation")
+
+
+def one_line(summary: Summary, damage: Sequence[str]) -> str:
+    """``<Analysis of a.pcap: 812 connections, 2 errors, 1 warning>``."""
+    parts = [counted(summary.connections, "connection")]
+    parts += [counted(number, name) for name, number in _severities(summary) if number]
+    if damage:
+        parts.append("damaged")
+    return f"<Analysis of {', '.join(summary.files) or 'nothing'}: {', '.join(parts)}>"
+
+
+def _severities(summary: Summary) -> Iterable[tuple[str, int]]:
+    return [(name, number) for name, number in summary.severities.items() if name in ("error", "warning")]
+
+
+def html(summary: Summary, damage: Sequence[str]) -> str:
+    """The headline, the damage and the findings; what comes from the capture is escaped."""
+    paragraphs = [
+        f"<b>{escape(', '.join(summary.files))}</b>",
+        escape(_headline(summary)),
+        *map(escape, damage),
+    ]
+    text = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+    return f"<div>{text}{_findings(summary)}</div>"
+
+
+def _headline(summary: Summary) -> str:
+    span = "no frames"
+    if summary.start != NO_TIME:
+        span = f"{clock(summary.start)} UTC, {duration(summary.end - summary.start)}"
+    outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in summary.outcomes.items())
+    connections = counted(summary.connections, "connection")
+    return f"{span}; {counted(summary.counts.frames, 'frame')}; {connections}" + (
+        f": {outcomes}" if outcomes else ""
+    )
+
+
+def _findings(summary: Summary) -> str:
+    if not summary.findings:
+        return "<p>Nothing is stuck or abnormal.</p>"
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    rows = "".join(f"<tr>{_cells(finding)}</tr>" for finding in summary.findings)
+    more = f"<p>and {summary.more_findings:,} more in .findings</p>" if summary.more_findings else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+
+
+def _cells(finding: Finding) -> str:
+    server = endpoint(finding.server_addr, finding.server_port)
+    values = (
+        finding.severity,
+        finding.outcome,
+        server,
+        finding.culprit,
+        finding.connections,
+        finding.explanation,
+    )
+    return "".join(f"<td>{escape(str(value))}</td>" for value in values)

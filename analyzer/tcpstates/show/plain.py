@@ -1,0 +1,212 @@
+"""Long tables in plain fixed-width text: as many columns as fit, and every row.
+
+rich lays a table out only when it has all of it; half a million rows are written here as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from tcpstates.reports import wording
+from tcpstates.reports.table import Labels, Table, Values
+from tcpstates.schema import NO_TIME
+
+
+class View(NamedTuple):
+    """One column as shown. ``source`` is a column of the table, or two of them: address and port.
+
+    Of the columns that do not fit, those of the highest ``rank`` are left out.
+    """
+
+    title: str
+    source: tuple[str, ...]
+    rank: int
+
+
+def _view(title: str, source: str = "", rank: int = 0) -> View:
+    return View(title, tuple((source or title).split()), rank)
+
+
+VIEWS: dict[str, tuple[View, ...]] = {
+    "connections": (
+        _view("conn"),
+        _view("client", "client_addr client_port"),
+        _view("server", "server_addr server_port"),
+        _view("start", rank=4),
+        _view("duration", rank=1),
+        _view("client state", "client_state", 3),
+        _view("server state", "server_state", 3),
+        _view("outcome"),
+        _view("culprit", rank=2),
+        _view("client bytes", "client_bytes", 5),
+        _view("server bytes", "server_bytes", 5),
+        _view("client frames", "client_frames", 6),
+        _view("server frames", "server_frames", 6),
+    ),
+    "timeline": (
+        _view("conn"),
+        _view("side"),
+        _view("local", "local_addr local_port", 2),
+        _view("remote", "remote_addr remote_port", 3),
+        _view("state"),
+        _view("start"),
+        _view("end", rank=4),
+        _view("cause"),
+        _view("evidence"),
+        _view("frame", rank=1),
+        _view("file", rank=5),
+    ),
+    "findings": (
+        _view("severity"),
+        _view("outcome"),
+        _view("server", "server_addr server_port"),
+        _view("culprit"),
+        _view("conns", "connections"),
+        _view("longest", rank=1),
+        _view("clients", rank=3),
+        _view("example", rank=2),
+        _view("first", rank=4),
+        _view("last", rank=4),
+        _view("explanation", rank=5),
+    ),
+    "netstat": (
+        _view("state"),
+        _view("local", "local_addr local_port"),
+        _view("remote", "remote_addr remote_port"),
+        _view("since", rank=1),
+        _view("conn", rank=2),
+        _view("side", rank=3),
+    ),
+    "census": (_view("time"), _view("state"), _view("sockets")),
+}
+
+_GAP = "  "
+
+
+class _Cells(NamedTuple):
+    """One shown column: its widest cell, and what makes its cells of a piece of the table."""
+
+    view: View
+    width: int
+    right: bool
+    texts: Callable[[Table], list[str]]
+
+
+def print_table(table: Table, stream: TextIO, width: int | None = None) -> None:
+    """Write ``table`` in columns, all its rows.
+
+    Parameters
+    ----------
+    table : the table.
+    stream : where to.
+    width : of the terminal, in characters; every column is written if None.
+    """
+    columns = _fitting([_cells(table, view) for view in VIEWS[table.name]], width)
+    for line in _lines(table, columns):
+        stream.write(line)
+
+
+def _lines(table: Table, columns: list[_Cells]) -> Iterator[str]:
+    template = _GAP.join(f"{{:{'>' if cells.right else '<'}{cells.width}}}" for cells in columns)
+    yield template.format(*(cells.view.title.upper() for cells in columns)).rstrip() + "\n"
+    for chunk in table.chunks():
+        for row in zip(*(cells.texts(chunk) for cells in columns), strict=True):
+            yield template.format(*row).rstrip() + "\n"
+
+
+def _fitting(columns: list[_Cells], width: int | None) -> list[_Cells]:
+    """As many of ``columns`` as fit, the most important first; those of rank 0 whether they fit or not."""
+    if width is None:
+        return columns
+    taken = [cells for cells in columns if cells.view.rank == 0]
+    for cells in sorted((cells for cells in columns if cells.view.rank), key=lambda cells: cells.view.rank):
+        if sum(other.width + len(_GAP) for other in taken) + cells.width > width:
+            break
+        taken.append(cells)
+    return [cells for cells in columns if cells in taken]
+
+
+def _cells(table: Table, view: View) -> _Cells:
+    if len(view.source) == 2:
+        return _endpoint_cells(table, view)
+    name = view.source[0]
+    values = table.values[name]
+    dtype = next(column.dtype for column in table.columns if column.name == name)
+    if isinstance(values, Labels):
+        widest, texts = _longest(values.names), _label_texts
+    elif dtype == "time":
+        dated = _spans_days(values)
+        widest, texts = (26 if dated else 15), (_moment_texts if dated else _clock_texts)
+    elif dtype == "duration":
+        widest, texts = 11, _duration_texts
+    elif dtype == "text":
+        widest, texts = _longest(values.tolist()), _plain_texts
+    else:
+        widest, texts = len(str(values.max(initial=0))), _number_texts
+    right = dtype in ("nullable", "count", "port", "duration")
+    return _Cells(view, max(widest, len(view.title)), right, lambda part: texts(part.values[name]))
+
+
+def _endpoint_cells(table: Table, view: View) -> _Cells:
+    address, port = view.source
+    names, ports = table.values[address], table.values[port]
+    assert isinstance(names, Labels) and isinstance(ports, np.ndarray)
+    widest = max((len(wording.endpoint(name, 0)) - 1 for name in names.names), default=0)
+    widest += len(str(ports.max(initial=0)))
+    return _Cells(
+        view, max(widest, len(view.title)), False, lambda part: _endpoint_texts(part, address, port)
+    )
+
+
+def _endpoint_texts(part: Table, address: str, port: str) -> list[str]:
+    names, ports = _label_texts(part.values[address]), part.values[port]
+    assert isinstance(ports, np.ndarray)
+    pairs = zip(names, ports.tolist(), strict=True)
+    return ["*:*" if name == "*" else wording.endpoint(name, number) for name, number in pairs]
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _label_texts(values: Values) -> list[str]:
+    assert isinstance(values, Labels)
+    names = [*values.names, ""]
+    return [names[code] for code in values.codes.tolist()]
+
+
+def _moment_texts(values: Values) -> list[str]:
+    """Date and time of day, to the microsecond, in UTC."""
+    assert isinstance(values, np.ndarray)
+    moments = np.datetime_as_string(values.view("datetime64[ns]"), unit="us").tolist()
+    return ["" if moment == "NaT" else moment.replace("T", " ") for moment in moments]
+
+
+def _clock_texts(values: Values) -> list[str]:
+    return [moment[11:] for moment in _moment_texts(values)]
+
+
+def _duration_texts(values: Values) -> list[str]:
+    assert isinstance(values, np.ndarray)
+    return ["" if value == NO_TIME else f"{value / 1e9:.6f}" for value in values.tolist()]
+
+
+def _number_texts(values: Values) -> list[str]:
+    assert isinstance(values, np.ndarray)
+    return ["" if value < 0 else str(value) for value in values.tolist()]
+
+
+def _plain_texts(values: Values) -> list[str]:
+    assert isinstance(values, np.ndarray)
+    texts: list[str] = values.tolist()
+    return texts
+
+
+def _spans_days(values: Values) -> bool:
+    """Whether the times are of more than one UTC day, so that the date has to be shown."""
+    assert isinstance(values, np.ndarray)
+    known = values[values != NO_TIME] // 86_400_000_000_000
+    return bool(len(known) and known.min() != known.max())

@@ -1,0 +1,133 @@
+"""The summary of a capture in the terminal: what was read, what is wrong there, and what to run next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tcpstates.reports.outcomes import SEVERITY
+from tcpstates.reports.summary import Finding, Summary
+from tcpstates.reports.wording import clock, counted, duration, endpoint
+from tcpstates.schema import NO_TIME
+
+STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
+_BAR = 24
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print ``summary`` to ``console``, no wider than it and than 100 columns."""
+    width = min(console.width, 100)
+    for part in _parts(summary):
+        console.print(part, width=width, highlight=False)
+
+
+def _parts(summary: Summary) -> Iterator[RenderableType]:
+    yield _headline(summary)
+    if summary.connections:
+        yield from ("", _heading("Connections"), _outcomes(summary))
+    if summary.findings:
+        yield from ("", _heading("Findings, worst first"), *_findings(summary))
+    elif summary.connections:
+        yield from ("", Text("Nothing is stuck or abnormal.", "green"))
+    if summary.connections:
+        yield from ("", _heading("States when the capture ends"), _states(summary))
+
+
+def _heading(text: str) -> Text:
+    return Text(text, "bold")
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 0, 2), expand=False)
+
+
+def _headline(summary: Summary) -> RenderableType:
+    counts = summary.counts
+    read = [counted(counts.frames, "frame"), counted(counts.segments, "TCP segment")]
+    read.append(counted(summary.connections, "connection"))
+    return Group(Text(_files(summary.files), "bold"), Text(_span(summary)), Text(", ".join(read)))
+
+
+def _files(files: Sequence[str]) -> str:
+    if len(files) > 3:
+        return f"{files[0]} and {len(files) - 1} more files"
+    return ", ".join(files)
+
+
+def _span(summary: Summary) -> str:
+    if summary.start == NO_TIME:
+        return "no frames"
+    return f"{clock(summary.start)} UTC, {duration(summary.end - summary.start)}"
+
+
+def _outcomes(summary: Summary) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=19)
+    table.add_column(justify="right")
+    table.add_column()
+    most = max(summary.outcomes.values())
+    for outcome, number in summary.outcomes.items():
+        style = STYLES[SEVERITY[outcome]]
+        table.add_row(Text(outcome, style), f"{number:,}", Text(_bar(number / most), style))
+    return _indented(table)
+
+
+def _bar(share: float) -> str:
+    """A bar in eighths of a character, at least one of them."""
+    eighths = max(round(share * _BAR * 8), 1)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def _findings(summary: Summary) -> Iterator[RenderableType]:
+    for number, finding in enumerate(summary.findings):
+        if number:
+            yield ""
+        yield _indented(_finding(finding, summary))
+    if summary.more_findings:
+        more = f"and {counted(summary.more_findings, 'finding')} more: "
+        yield from ("", _indented(Text(more + _command("findings", summary))))
+
+
+def _finding(finding: Finding, summary: Summary) -> RenderableType:
+    server = endpoint(finding.server_addr, finding.server_port)
+    style = STYLES[finding.severity]
+    title = Text.assemble((finding.severity, style), "  ", (finding.outcome, "bold"), "  ", server)
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", min_width=10)
+    facts.add_column(overflow="fold")
+    for name, text in _facts(finding, summary):
+        facts.add_row(name, text)
+    return Group(title, _indented(Text(finding.explanation)), _indented(facts))
+
+
+def _facts(finding: Finding, summary: Summary) -> Iterator[tuple[str, RenderableType]]:
+    if finding.culprit:
+        yield "to blame", finding.culprit
+    yield "since", _since(finding)
+    yield "look at", _command("timeline", summary, "--conn", str(finding.example))
+    yield "Wireshark", finding.wireshark_filter
+
+
+def _since(finding: Finding) -> str:
+    first = f"{clock(finding.first)} UTC"
+    return first if finding.connections == 1 else f"{first}, the last one {clock(finding.last)}"
+
+
+def _command(verb: str, summary: Summary, *options: str) -> str:
+    return shlex.join(["tcpstates", verb, *summary.files, *options])
+
+
+def _states(summary: Summary) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(min_width=19)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_row("", Text("clients", "dim"), Text("servers", "dim"))
+    for state, (clients, servers) in summary.states.items():
+        table.add_row(state, f"{clients:,}", f"{servers:,}")
+    return _indented(table)
