@@ -22,6 +22,8 @@ from .diag import STATES, Endpoint, SocketTable, Tuple4, endpoint
 from .trace import Event
 
 _INTERVAL = 0.1
+#: States that the kernel enters before it has given the socket all of its addresses.
+_INCOMPLETE = ("SYN_SENT", "SYN_RECV")
 _SECOND = 1_000_000_000
 
 
@@ -91,7 +93,7 @@ def rows_of(events: Iterable[Event]) -> list[Row]:
     for event in reversed([event for event in events if event.number("protocol") == IPPROTO_TCP]):
         row, address = _row(event), event.fields["skaddr"]
         following = later.get(address)
-        if following and following.old == row.new and not (row.local.port and row.remote.port):
+        if row.new in _INCOMPLETE and following and following.old == row.new:
             row = row._replace(local=following.local, remote=following.remote)
         later[address] = row
         rows.append(row)
