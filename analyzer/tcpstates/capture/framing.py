@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tcpstates.compiled import inner, kernel
+from tcpstates.compiled import inlined, kernel
 
 Bytes = npt.NDArray[np.uint8]
 Records = npt.NDArray[np.void]
@@ -106,7 +106,7 @@ _ENHANCED_FIELDS = 20  # EPB and PB: interface, time in two halves, captured, or
 _SIMPLE_FIELDS = 4  # SPB: original length
 
 
-@inner
+@inlined
 def _uint32(buffer: Bytes, at: Any, big_endian: bool) -> Any:
     """The 32-bit number there; int64, so that sums and comparisons stay signed."""
     a, b = np.int64(buffer[at]), np.int64(buffer[at + 1])
@@ -116,7 +116,7 @@ def _uint32(buffer: Bytes, at: Any, big_endian: bool) -> Any:
     return d << 24 | c << 16 | b << 8 | a
 
 
-@inner
+@inlined
 def _uint16(buffer: Bytes, at: Any, big_endian: bool) -> Any:
     a, b = np.int64(buffer[at]), np.int64(buffer[at + 1])
     if big_endian:
@@ -124,7 +124,7 @@ def _uint16(buffer: Bytes, at: Any, big_endian: bool) -> Any:
     return b << 8 | a
 
 
-@inner
+@inlined
 def _check_record(seconds: int, fraction: int, captured: int, length: int, room: Any) -> Any:
     """Whether a record's header can be believed, and all of its bytes are there."""
     if captured == 0 and length == 0:
@@ -194,7 +194,7 @@ def scan_pcap(buffer: Bytes, end: int, cursor: Records, interfaces: Records, fra
     return count, Status.INCOMPLETE.value if status == Status.SOUND.value else status
 
 
-@inner
+@inlined
 def _nanoseconds(interface: Any, high: int, low: int) -> Any:
     """The time of a raw 64-bit count, exact; the latest there is where it does not fit."""
     raw = np.uint64(high) << _U32 | np.uint64(low)
@@ -212,7 +212,7 @@ def _nanoseconds(interface: Any, high: int, low: int) -> Any:
     return np.int64(time) + offset
 
 
-@inner
+@inlined
 def _binary_nanoseconds(raw: Any, bits: Any) -> Any:
     """``raw * 10^9 >> bits`` without a 128-bit product, rounded down."""
     whole = raw >> bits if bits < np.uint64(64) else _ZERO
@@ -227,7 +227,7 @@ def _binary_nanoseconds(raw: Any, bits: Any) -> Any:
     return whole * _SECOND + (upper >> shift if shift < np.uint64(64) else _ZERO)
 
 
-@inner
+@inlined
 def _read_enhanced(buffer: Bytes, at: Any, kind: int, state: Any, interfaces: Records, frame: Any) -> Any:
     """Read an Enhanced or an obsolete Packet Block whose fields begin at ``at``."""
     big_endian = state["big_endian"] != 0
@@ -247,7 +247,7 @@ def _read_enhanced(buffer: Bytes, at: Any, kind: int, state: Any, interfaces: Re
     return Status.SOUND.value
 
 
-@inner
+@inlined
 def _read_simple(buffer: Bytes, at: Any, state: Any, interfaces: Records, frame: Any) -> Any:
     """Read a Simple Packet Block: the first interface's, without a time or a captured length of its own."""
     if len(interfaces) == 0:
@@ -263,7 +263,7 @@ def _read_simple(buffer: Bytes, at: Any, state: Any, interfaces: Records, frame:
     return Status.SOUND.value
 
 
-@inner
+@inlined
 def _read_packet(
     buffer: Bytes, at: Any, total: int, kind: int, state: Any, interfaces: Records, frame: Any
 ) -> Any:
@@ -285,7 +285,7 @@ def _read_packet(
     return status
 
 
-@inner
+@inlined
 def _check_block(buffer: Bytes, at: Any, end: int, total: int, big_endian: bool) -> Any:
     """Whether a block's length can be believed, and all of its bytes are there."""
     if total < _HEADER_AND_TRAILER or total % 4 != 0:
