@@ -1,8 +1,12 @@
-"""Large captures grown from a small real one: its connections again and again, between other hosts."""
+"""Large captures grown from a small real one: its connections again and again, between other hosts.
+
+Usage: benchmarks/growing.py CAPTURE FRAMES GROWN
+"""
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -106,3 +110,8 @@ def _put(data: np.ndarray, positions: np.ndarray, values: np.ndarray) -> None:
     """Write each value's bytes at its position."""
     size = values.dtype.itemsize
     data[positions[:, None] + np.arange(size)] = values.view(np.uint8).reshape(-1, size)
+
+
+if __name__ == "__main__":
+    source, wanted, target = sys.argv[1:]
+    print(grow(read_template(Path(source)), int(wanted), Path(target)))

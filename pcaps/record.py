@@ -49,6 +49,15 @@ def _obstacle(names: list[str]) -> str | None:
     return None
 
 
+def _exit(problem: str | None) -> None:
+    """End now: scenarios that still run need no waiting for, their hosts vanish with the process."""
+    if problem:
+        print(f"record.py: {problem}", file=sys.stderr, flush=True)
+    os._exit(1 if problem else 0)
+
+
 if __name__ == "__main__":
-    problem = main(sys.argv[1:])
-    sys.exit(f"record.py: {problem}" if problem else 0)
+    try:
+        _exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        _exit("interrupted, nothing was replaced")

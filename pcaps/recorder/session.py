@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .lab import SIDES, Lab
 from .packets import read_frames, segments
-from .recording import Recording, Scenario, endings_of
+from .recording import SCENARIOS, Recording, Scenario, endings_of
 from .trace import Trace
 from .truth import Row, merged, rows_of
 
@@ -24,13 +24,15 @@ def record(scenarios: Iterable[Scenario], folder: Path) -> list[Recording]:
     RecordingError
         If one does not show what it should.
     """
-    numbered = list(enumerate(scenarios, _FIRST_NETWORK))
+    numbers = {name: number for number, name in enumerate(SCENARIOS, _FIRST_NETWORK)}
+    numbered = [(numbers[scenario.name], scenario) for scenario in scenarios]
     trace = Trace("sock/inet_sock_set_state")
+    pool = ThreadPoolExecutor(len(numbered))
     try:
-        with ThreadPoolExecutor(len(numbered)) as pool:
-            recordings = list(pool.map(lambda one: _record_one(one[0], one[1], folder), numbered))
+        recordings = list(pool.map(lambda one: _record_one(one[0], one[1], folder), numbered))
         _complete(recordings, rows_of(trace.events()))
     finally:
+        pool.shutdown(wait=False, cancel_futures=True)
         trace.close()
     for recording in recordings:
         for expectation in recording.scenario.expectations:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from .namespaces import mount, unshare_mounts
 
 _TRACEFS = Path("/sys/kernel/tracing")
+_INSTANCES = _TRACEFS / "instances"
+_PREFIX = "tcpstates-"
 _BUFFER_KB = 8192  # per processor; what does not fit is noticed, not lost silently
 _FIELD = re.compile(r"field:.*?(\w+)(?:\[\d+\])?;\s*offset:(\d+);\s*size:(\d+);")
 # Event headers of the ring buffer (include/linux/ring_buffer.h)
@@ -36,10 +38,11 @@ class Trace:
     """Records one tracepoint, such as ``sock/inet_sock_set_state``, of the whole machine."""
 
     def __init__(self, tracepoint: str) -> None:
-        if not (_TRACEFS / "instances").is_dir():
+        if not _INSTANCES.is_dir():
             unshare_mounts()
             mount("tracefs", str(_TRACEFS))
-        self._instance = _TRACEFS / "instances" / f"tcpstates-{os.getpid()}"
+        _remove_orphans()
+        self._instance = _INSTANCES / f"{_PREFIX}{os.getpid()}"
         self._instance.mkdir()
         self._write("buffer_size_kb", _BUFFER_KB)
         self._write("trace_clock", "mono")
@@ -75,6 +78,13 @@ class Trace:
 
     def _write(self, name: str, value: object) -> None:
         (self._instance / name).write_text(str(value))
+
+
+def _remove_orphans() -> None:
+    """Remove the instances of recorders that were killed: unlike namespaces, they outlive their process."""
+    for instance in _INSTANCES.glob(f"{_PREFIX}*"):
+        if not Path("/proc", instance.name.removeprefix(_PREFIX)).exists():
+            instance.rmdir()
 
 
 def _fields_of(text: str) -> dict[str, tuple[int, int]]:
