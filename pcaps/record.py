@@ -15,7 +15,7 @@ import recorder.demo
 import recorder.scenarios  # noqa: F401  (both register their scenarios)
 from recorder.catalogue import publish, publish_variants
 from recorder.recording import SCENARIOS, RecordingError
-from recorder.session import record
+from recorder.runner import record
 
 FOLDER = Path(__file__).parent
 PROGRAMS = ("ip", "nft", "setpriv", "tcpdump")
