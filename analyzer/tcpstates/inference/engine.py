@@ -1,0 +1,114 @@
+"""The engine: sans-IO, no clock, no file, no pandas; time comes from the packets.
+
+A file, a pipe, a live interface and a worker elsewhere all feed the same two methods.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tcpstates.inference import step
+from tcpstates.inference.memory import ENTRIES_PER_SEGMENT, grown, new_memory
+from tcpstates.inference.timers import PROFILES, Timers
+from tcpstates.schema import CONNECTIONS, SIDES, TRANSITIONS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Inference(NamedTuple):
+    """What was inferred.
+
+    Attributes
+    ----------
+    connections : CONNECTIONS array (n,), in the order of their first frames.
+    sides : SIDES array (2 n,): the client's row 2 * conn, the server's 2 * conn + 1.
+    transitions : TRANSITIONS array, by connection, side and time; at least one row for each side.
+    bad_checksums : segments that moved nobody because their checksum is surely bad.
+    """
+
+    connections: Array
+    sides: Array
+    transitions: Array
+    bad_checksums: int
+
+
+class Engine:
+    """Infers the states of the two sides of every connection from segments in time order.
+
+    Parameters
+    ----------
+    timers : how long the hosts' timers run.
+    checksums : ``auto`` and ``verify`` keep segments with a bad checksum from moving a state;
+        ``ignore`` lets them.
+    seed : of the flow hash; random if not given, because captures are hostile input.
+    """
+
+    def __init__(
+        self, timers: Timers = PROFILES["linux"], checksums: str = "auto", seed: int | None = None
+    ) -> None:
+        chosen = secrets.randbits(64) if seed is None else seed
+        self._memory = new_memory(timers, checksums == "ignore", chosen)
+
+    def feed(self, segments: Array) -> None:
+        """Take in more segments.
+
+        Parameters
+        ----------
+        segments : SEGMENTS array (n,)
+        """
+        with np.errstate(over="ignore"):
+            done = 0
+            while done < len(segments):
+                done = step.feed(*self._memory, segments, done)
+                if done < len(segments):
+                    self._grow()
+
+    def finish(self, now: int) -> Inference:
+        """What is known when the capture ends, at ``now`` in nanoseconds since the epoch.
+
+        More segments may follow; a later call then gives the later answer.
+        """
+        flows = self._count("flow_count")
+        with np.errstate(over="ignore"):
+            # A timer may end each side
+            self._memory = self._memory._replace(
+                log=grown(self._memory.log, self._count("entry_count") + 2 * flows)
+            )
+            _slots, _flows, sockets, log, core = self._memory
+            rows = np.zeros(step.expire(sockets, log, core, now), TRANSITIONS)
+            rows = rows[: step.collect(sockets, log, core, rows)]
+        return Inference(
+            _public(self._memory.flows[:flows], CONNECTIONS),
+            _public(self._memory.sockets[: 2 * flows], SIDES),
+            rows,
+            self._count("bad_checksums"),
+        )
+
+    def _count(self, name: str) -> int:
+        return int(self._memory.core[name][0])
+
+    def _grow(self) -> None:
+        """Make room for more of whatever is short."""
+        memory, flows, entries = self._memory, self._count("flow_count") + 1, self._count("entry_count")
+        room = len(memory.log) - entries + self._count("free_entries")
+        larger = grown(memory.flows, flows)
+        self._memory = memory = memory._replace(
+            flows=larger,
+            sockets=grown(memory.sockets, 2 * len(larger)),
+            log=grown(memory.log, entries + ENTRIES_PER_SEGMENT if room < ENTRIES_PER_SEGMENT else 0),
+        )
+        if 2 * flows > len(memory.slots):
+            slots = np.full(2 * len(memory.slots), -1, np.int32)
+            step.rehash(memory.flows, memory.core, slots)
+            self._memory = memory._replace(slots=slots)
+
+
+def _public(records: Array, dtype: np.dtype[Any]) -> Array:
+    """The columns of ``records`` that ``dtype`` names, in memory of their own."""
+    columns = np.empty(len(records), dtype)
+    for name in dtype.names or ():
+        columns[name] = records[name]
+    return columns

@@ -1,0 +1,161 @@
+"""What the engine remembers: a flow for each connection, a socket for each side, and the event log.
+
+All of it is numpy records, so that the compiled step can work on it and memory grows with
+connections and transitions, never with packets. A flow's and a socket's public columns are those of
+``schema.CONNECTIONS`` and ``schema.SIDES``; what follows them is the engine's own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tcpstates.inference.timers import Timers
+from tcpstates.schema import CONNECTIONS, SIDES
+from tcpstates.states import Event, State, transition_array
+
+
+def _extend(base: np.dtype, fields: list[tuple[str, str]]) -> np.dtype:
+    """``base`` with more fields behind it."""
+    return np.dtype([(name, base[name]) for name in base.names or ()] + fields, align=True)
+
+
+#: A connection in the engine.
+FLOWS = _extend(
+    CONNECTIONS,
+    [
+        ("rtt", "i8"),  # of the handshake, ns; -1 if it was not seen whole
+        ("hash", "u8"),
+    ],
+)
+
+#: One side in the engine. "It" is this side, "the peer" the other; sequence numbers are uint32.
+SOCKETS = _extend(
+    SIDES,
+    [
+        ("tunnel", "u8"),  # of its last frame
+        ("control_time", "i8"),  # the last copy of its latest SYN, SYN-ACK or FIN
+        ("first_control_time", "i8"),  # the first copy of that
+        ("ack_of_syn_time", "i8"),  # the peer's last segment that acknowledged its SYN
+        ("ack_of_fin_time", "i8"),  # the same for its FIN
+        ("reset_time", "i8"),  # the last RST that it accepted
+        ("time_wait_restart", "i8"),  # the last segment that restarted its TIME_WAIT
+        ("head", "i4"),  # its first and last entry in the log
+        ("tail", "i4"),
+        ("happened", "u4"),  # bit set of states.Event
+        ("iss", "u4"),  # initial sequence number; a guess (first number - 1) if not iss_known
+        ("snd_nxt", "u4"),  # beyond the last number that it was seen to use
+        ("contiguous", "u4"),  # what the peer expects next if all that was captured arrived
+        ("beyond_left", "u4"),  # one range that was captured beyond a hole; left = right for none
+        ("beyond_right", "u4"),
+        ("acked", "u4"),  # its highest ACK number
+        ("fin_end", "u4"),  # the number after its FIN
+        ("missed_end", "u4"),  # the end of what the peer acknowledged and the capture missed
+        ("reset_seq", "u4"),  # the number of the RST that it sent
+        ("sack_right", "u4"),  # the right edge of its last SACK block
+        ("window", "u4"),  # its last window, scaled
+        ("syn_payload", "u4"),  # data in its SYN (Fast Open)
+        ("control_frame", "u4"),
+        ("first_control_frame", "u4"),
+        ("first_control_tsval", "u4"),
+        ("control_file", "i4"),
+        ("first_control_file", "i4"),
+        ("recent0", "u4"),  # fingerprints of its last segments, newest first
+        ("recent1", "u4"),
+        ("recent2", "u4"),
+        ("recent3", "u4"),
+        ("recent_time0", "i8"),
+        ("recent_time1", "i8"),
+        ("recent_time2", "i8"),
+        ("recent_time3", "i8"),
+        ("state", "u1"),
+        ("known", "u1"),  # Known bits
+        ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
+        ("wscale", "i1"),
+    ],
+)
+
+# What is known of a socket (``SOCKETS.known``)
+KNOWS_ISS = 1  # its SYN or SYN-ACK was seen, or acknowledged by one
+KNOWS_SEQUENCE = 2  # snd_nxt holds
+KNOWS_ACK = 4  # acked holds
+KNOWS_SACK = 8
+MISSED_FRAMES = 16  # the peer acknowledged more than was captured; a FIN may have been in it
+OPEN_FOR_SURE = 32  # it acted on its third ACK: a late SYN-ACK of its changes nothing
+HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeout
+RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
+
+NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2
+
+#: One event of one side; ``previous`` and ``following`` link a side's events in time order.
+ENTRIES = np.dtype(
+    [
+        ("time", "i8"),
+        ("previous", "i4"),
+        ("following", "i4"),
+        ("file", "i4"),
+        ("frame", "u4"),
+        ("event", "u1"),
+        ("evidence", "u1"),
+        ("state", "u1"),  # after the event
+    ],
+    align=True,
+)
+
+#: Counters, parameters and the transition table, in one record that the kernels pass on as one.
+CORE = np.dtype(
+    [
+        ("flow_count", "i8"),
+        ("entry_count", "i8"),
+        ("free_entry", "i8"),  # the first free entry below entry_count, -1 for none
+        ("free_entries", "i8"),
+        ("bad_checksums", "i8"),
+        ("time_wait", "i8"),  # ns
+        ("fin_timeout", "i8"),  # ns
+        ("seed", "u8"),
+        ("any_ack_restarts", "u1"),
+        ("trusts_bad_checksums", "u1"),
+        ("transitions", "u1", (len(State), len(Event))),
+    ],
+    align=True,
+)
+
+#: Entries that a segment can add at most, to both sides of its connection and of an older one.
+ENTRIES_PER_SEGMENT = 16
+
+
+class Memory(NamedTuple):
+    """The engine's arrays, in the order in which the kernels take them."""
+
+    slots: np.ndarray  # int32 (2^n,): hash table of flow numbers, -1 for empty
+    flows: np.ndarray  # FLOWS
+    sockets: np.ndarray  # SOCKETS, two per flow
+    log: np.ndarray  # ENTRIES
+    core: np.ndarray  # CORE (1,)
+
+
+def new_memory(timers: Timers, trusts_bad_checksums: bool, seed: int) -> Memory:
+    """Empty memory for a capture."""
+    core = np.zeros(1, CORE)
+    core["free_entry"] = -1
+    core["time_wait"], core["fin_timeout"] = timers.time_wait, timers.fin_timeout
+    core["any_ack_restarts"] = timers.any_ack_restarts_time_wait
+    core["trusts_bad_checksums"], core["seed"] = trusts_bad_checksums, seed
+    core["transitions"] = transition_array()
+    return Memory(
+        slots=np.full(1 << 12, -1, np.int32),
+        flows=np.zeros(1 << 10, FLOWS),
+        sockets=np.zeros(1 << 11, SOCKETS),
+        log=np.zeros(1 << 13, ENTRIES),
+        core=core,
+    )
+
+
+def grown(array: np.ndarray, needed: int) -> np.ndarray:
+    """``array`` with room for ``needed`` records, itself if it has it."""
+    if needed <= len(array):
+        return array
+    larger = np.zeros(max(needed, len(array) + len(array) // 2), array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,1114 @@
+"""The compiled step: each segment finds its connection, and moves its two sides.
+
+From top to bottom: sequence arithmetic, the event log, the flow table, and the step itself. What a
+side's state is follows from its events alone: they are kept in time order, and the states are the
+fold of ``states.TRANSITIONS`` over them. So an event that later evidence moves or withdraws leaves
+no trace; the fold is done again from there.
+
+How receipt is known (a captured segment was sent; that it arrived is another matter):
+
+- A SYN-ACK or a FIN was received when its receiver acknowledges it. The event then stands at the
+  copy that was answered, but not before the receiver's last segment that did not yet acknowledge it.
+- The acknowledgement of a SYN-ACK or of a FIN is taken as received when it is captured. If the
+  SYN-ACK or FIN is repeated more than a round trip later, it was not, and the event is withdrawn.
+- A RST is taken as received when its number is one that the receiver accepts. If the receiver
+  goes on to send, the event moves behind what crossed the RST, or is withdrawn.
+
+Sections are of RFC 9293 unless said otherwise. No jitted function comes from another file: numba's
+disk cache would not notice its changes.
+"""
+
+# What a kernel's arguments are is numba's to say; annotations would only repeat Any.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any
+
+import dpkt.tcp
+import numpy as np
+
+from tcpstates.compiled import inner, kernel
+from tcpstates.inference.memory import (
+    ENTRIES_PER_SEGMENT,
+    FIN_INFERRED,
+    FIN_SEEN,
+    HELD,
+    KNOWS_ACK,
+    KNOWS_ISS,
+    KNOWS_SACK,
+    KNOWS_SEQUENCE,
+    MISSED_FRAMES,
+    NO_FIN,
+    OPEN_FOR_SURE,
+    RESET_EXACT,
+)
+from tcpstates.schema import NO_TIME, Checksum, FirstCloser, Mark
+from tcpstates.states import Event, Evidence, State
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+FIN, SYN, RST, ACK = (
+    int(flag) for flag in (dpkt.tcp.TH_FIN, dpkt.tcp.TH_SYN, dpkt.tcp.TH_RST, dpkt.tcp.TH_ACK)
+)
+
+UNKNOWN, CLOSE = int(State.UNKNOWN), int(State.CLOSE)
+SYN_SENT, SYN_RECV, ESTABLISHED = int(State.SYN_SENT), int(State.SYN_RECV), int(State.ESTABLISHED)
+FIN_WAIT2, LAST_ACK, IN_TIME_WAIT = int(State.FIN_WAIT2), int(State.LAST_ACK), int(State.TIME_WAIT)
+
+FIRST_FRAME, PICKED_UP = int(Event.FIRST_FRAME), int(Event.PICKED_UP)
+SENT_SYN, RECEIVED_SYN = int(Event.SENT_SYN), int(Event.RECEIVED_SYN)
+SENT_SYN_ACK, RECEIVED_SYN_ACK = int(Event.SENT_SYN_ACK), int(Event.RECEIVED_SYN_ACK)
+RECEIVED_ACK_OF_SYN = int(Event.RECEIVED_ACK_OF_SYN)
+SENT_FIN, RECEIVED_FIN = int(Event.SENT_FIN), int(Event.RECEIVED_FIN)
+RECEIVED_ACK_OF_FIN = int(Event.RECEIVED_ACK_OF_FIN)
+SENT_RST, RECEIVED_RST = int(Event.SENT_RST), int(Event.RECEIVED_RST)
+TIMER_2MSL, TIMER_FIN_WAIT2 = int(Event.TIMER_2MSL), int(Event.TIMER_FIN_WAIT2)
+REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
+
+OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
+
+BAD = int(Checksum.BAD)
+HAS_TIMESTAMP, HAS_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
+NO_CLOSER, CLOSED_BY_BOTH = int(FirstCloser.NONE), int(FirstCloser.BOTH)
+
+MILLISECOND = 1_000_000
+#: Copies of one frame within this time are the capture's doing; the shortest RTO is ten times as long.
+DUPLICATE_WINDOW = 20 * MILLISECOND
+#: What may cross on the way where the handshake did not tell the round trip, and its bounds.
+DEFAULT_CROSSING = 100 * MILLISECOND
+LONGEST_CROSSING = 500 * MILLISECOND
+CROSSING_SLACK = 5 * MILLISECOND
+#: A SYN captured this much after its SYN-ACK was not sent after it (the initial RTO is 1 s, RFC 6298).
+REORDERED_SYN = 500 * MILLISECOND
+#: An old SYN may still arrive this long after the connection went on without it.
+LATE_SYN = 2_000 * MILLISECOND
+#: Sequence numbers further away than this are another connection's.
+FAR = 1 << 24
+#: The receive window where none is known.
+LEAST_WINDOW = 1 << 16
+#: How many connections of one 4-tuple are looked at, newest first.
+CHAIN = 8
+
+_LOW = np.uint64(0xFFFFFFFF)
+_MIX1, _MIX2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+_SHIFT = np.uint64(32)
+
+
+# --- Sequence numbers (3.4): uint32, compared modulo 2^32 --------------------------------------
+
+
+@inner
+def _ahead(number, other):
+    """How far ``number`` is ahead of ``other``, negative if behind."""
+    return ((np.int64(number) - np.int64(other) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
+@inner
+def _plus(number, count):
+    """``number + count`` modulo 2^32."""
+    return np.uint32((np.int64(number) + np.int64(count)) & 0xFFFFFFFF)
+
+
+# --- The event log: per side a list in time order, its states the fold of the table over it ------
+
+
+@inner
+def _new_entry(log, core):
+    """A free entry; the caller has made sure that there is one."""
+    i = core["free_entry"]
+    if i >= 0:
+        core["free_entry"] = log[i]["following"]
+        core["free_entries"] -= 1
+        return np.int32(i)
+    i = core["entry_count"]
+    core["entry_count"] += 1
+    return np.int32(i)
+
+
+@inner
+def _fold(log, core, x, i):
+    """Compute the states from entry ``i`` of side ``x`` on."""
+    state = x["state"]
+    while i >= 0:
+        entry = log[i]
+        if entry["previous"] >= 0:
+            state = core["transitions"][log[entry["previous"]]["state"], entry["event"]]
+            entry["state"] = state
+        else:
+            state = entry["state"]
+        i = entry["following"]
+    x["state"] = state
+
+
+@inner
+def _begin(log, core, x, state, event, evidence, time, frame, file):
+    """Give side ``x`` its first entry, which says the state that it begins in."""
+    i = _new_entry(log, core)
+    entry = log[i]
+    entry["time"], entry["frame"], entry["file"] = time, frame, file
+    entry["event"], entry["evidence"], entry["state"] = event, evidence, state
+    entry["previous"] = entry["following"] = -1
+    x["head"] = x["tail"] = i
+    x["state"] = state
+
+
+@inner
+def _happen(log, core, x, event, evidence, time, frame, file):
+    """Side ``x`` meets an event; one that it has met already is not met again."""
+    if x["happened"] & (np.uint32(1) << np.uint32(event)):
+        return
+    x["happened"] |= np.uint32(1) << np.uint32(event)
+    after = x["tail"]
+    while log[after]["time"] > time and log[after]["previous"] >= 0:
+        after = log[after]["previous"]
+    i = _new_entry(log, core)
+    entry = log[i]
+    entry["time"], entry["frame"], entry["file"] = max(time, log[after]["time"]), frame, file
+    entry["event"], entry["evidence"] = event, evidence
+    following = log[after]["following"]
+    entry["previous"], entry["following"] = after, following
+    log[after]["following"] = i
+    if following >= 0:
+        log[following]["previous"] = i
+    else:
+        x["tail"] = i
+    _fold(log, core, x, i)
+
+
+@inner
+def _withdraw(log, core, x, event):
+    """Take an event of side ``x`` back, as if it had never been."""
+    if not _has(x, event):
+        return
+    x["happened"] &= ~(np.uint32(1) << np.uint32(event))
+    i = x["tail"]
+    while log[i]["event"] != event:
+        i = log[i]["previous"]
+    previous, following = log[i]["previous"], log[i]["following"]
+    log[previous]["following"] = following
+    if following >= 0:
+        log[following]["previous"] = previous
+    else:
+        x["tail"] = previous
+    log[i]["following"] = np.int32(core["free_entry"])
+    core["free_entry"] = i
+    core["free_entries"] += 1
+    _fold(log, core, x, previous)
+
+
+@inner
+def _has(x, event):
+    """Whether side ``x`` has met this event."""
+    return x["happened"] & (np.uint32(1) << np.uint32(event)) != 0
+
+
+@inner
+def _restart(log, core, x, state, event, evidence):
+    """Say anew what state side ``x`` was in when its connection's first frame was captured."""
+    entry = log[x["head"]]
+    entry["state"], entry["event"], entry["evidence"] = state, event, evidence
+    _fold(log, core, x, x["head"])
+
+
+# --- The flow table: 4-tuple to connections, newest first ---------------------------------------
+
+
+@inner
+def _hash_end(seed, hi, lo, port):
+    """A seeded hash of one end."""
+    h = (hi ^ seed) * _MIX1
+    h = (h ^ (h >> _SHIFT) ^ lo) * _MIX2
+    h = (h ^ (h >> _SHIFT) ^ np.uint64(port)) * _MIX1
+    return h ^ (h >> _SHIFT)
+
+
+@inner
+def _hash(core, s):
+    """The same for both directions of a 4-tuple."""
+    seed = core["seed"]
+    return _hash_end(seed, s["src_hi"], s["src_lo"], s["src_port"]) + _hash_end(
+        seed, s["dst_hi"], s["dst_lo"], s["dst_port"]
+    )
+
+
+@inner
+def _sent_by(x, y, s):
+    """Whether ``s`` goes from the end ``x`` to the end ``y``."""
+    return (
+        s["src_lo"] == x["addr_lo"]
+        and s["dst_lo"] == y["addr_lo"]
+        and s["src_port"] == x["port"]
+        and s["dst_port"] == y["port"]
+        and s["src_hi"] == x["addr_hi"]
+        and s["dst_hi"] == y["addr_hi"]
+    )
+
+
+@inner
+def _slot_of(slots, flows, sockets, s, h):
+    """The slot of the segment's 4-tuple, or the free slot where it belongs."""
+    mask = np.uint64(len(slots) - 1)
+    slot = np.int64(h & mask)
+    while True:
+        conn = slots[slot]
+        if conn < 0:
+            return slot
+        flow = flows[conn]
+        if flow["hash"] == h and flow["version"] == s["version"]:
+            client, server = sockets[2 * conn], sockets[2 * conn + 1]
+            if _sent_by(client, server, s) or _sent_by(server, client, s):
+                return slot
+        slot = (slot + 1) & np.int64(mask)
+
+
+@inner
+def _sender(sockets, conn, s):
+    """The socket number of the side that sent ``s``."""
+    client, server = sockets[2 * conn], sockets[2 * conn + 1]
+    return 2 * conn if _sent_by(client, server, s) else 2 * conn + 1
+
+
+@inner
+def _fits(x, y, s):
+    """Whether the numbers of a segment from ``x`` to ``y`` are near this connection's."""
+    if x["known"] & KNOWS_SEQUENCE:
+        if abs(_ahead(s["seq"], x["snd_nxt"])) > FAR:
+            return False
+    elif y["known"] & KNOWS_ACK and abs(_ahead(s["seq"], y["acked"])) > FAR:
+        return False
+    if s["flags"] & ACK and y["known"] & KNOWS_SEQUENCE:
+        lag = _ahead(s["ack"], y["snd_nxt"])
+        if y["state"] == SYN_SENT:
+            return -np.int64(y["syn_payload"]) <= lag <= 0
+        return abs(lag) <= FAR
+    return True
+
+
+@inner
+def _owns_syn(flow, x, y, s):
+    """Whether a SYN without ACK from ``x`` belongs to this connection."""
+    if x["known"] & KNOWS_SEQUENCE:
+        if x["iss"] != s["seq"]:
+            return False
+        if x["known"] & KNOWS_ISS:
+            # A repeat comes while the SYN is unanswered; later, only a late copy
+            return (
+                x["state"] == SYN_SENT
+                or s["time"] - flow["end"] <= LATE_SYN
+                or (x["state"] == CLOSE and not _has(x, RECEIVED_SYN_ACK) and not _has(x, REUSED))
+            )
+        return s["time"] - flow["start"] <= REORDERED_SYN
+    return y["state"] == SYN_SENT and x["state"] == CLOSE  # simultaneous open (3.5, figure 7)
+
+
+@inner
+def _owns_syn_ack(flow, x, y, s):
+    """Whether a SYN-ACK from ``x`` belongs to this connection."""
+    if y["known"] & KNOWS_ISS:
+        covered = _ahead(s["ack"], y["iss"])
+        return 1 <= covered <= 1 + np.int64(y["syn_payload"])
+    return x["iss"] == s["seq"] and x["known"] & KNOWS_SEQUENCE and s["time"] - flow["start"] <= REORDERED_SYN
+
+
+@inner
+def _owns(flows, sockets, conn, s):
+    """Whether ``s`` belongs to this connection: 2 surely, 1 if no other claims it, 0 no."""
+    flow = flows[conn]
+    i = _sender(sockets, conn, s)
+    x, y = sockets[i], sockets[i ^ 1]
+    same_tunnel = x["tunnel"] == s["tunnel"] or x["frames"] == 0
+    opening = s["flags"] & (SYN | RST)
+    if opening == SYN:
+        owned = _owns_syn_ack(flow, x, y, s) if s["flags"] & ACK else _owns_syn(flow, x, y, s)
+        return (2 if same_tunnel else 1) if owned else 0
+    if not _fits(x, y, s):
+        return 0
+    return 2 if same_tunnel else 1
+
+
+@inner
+def _is_over(flow, x, y, time_wait, now):
+    """Whether both sides of a connection are gone for so long that only a new one can follow."""
+    gone = (x["state"] == CLOSE or x["state"] == IN_TIME_WAIT) and (
+        y["state"] == CLOSE or y["state"] == IN_TIME_WAIT
+    )
+    return gone and now - flow["end"] > time_wait
+
+
+@inner
+def _choose(flows, sockets, core, newest, s):
+    """The connection of this 4-tuple that ``s`` belongs to, -1 for a new one."""
+    second_best = -1
+    conn, looked_at = newest, 0
+    while conn >= 0 and looked_at < CHAIN:
+        claim = _owns(flows, sockets, conn, s)
+        if claim == 2:
+            return conn
+        if claim == 1 and second_best < 0:
+            second_best = conn
+        conn = flows[conn]["older"]
+        looked_at += 1
+    if second_best >= 0:
+        return second_best
+    i = _sender(sockets, newest, s)
+    x, y = sockets[i], sockets[i ^ 1]
+    other_tunnel = x["tunnel"] != s["tunnel"] and x["frames"] > 0
+    is_open = s["flags"] & (SYN | RST) == SYN
+    if is_open or other_tunnel or _is_over(flows[newest], x, y, core["time_wait"], s["time"]):
+        return -1
+    return newest
+
+
+@inner
+def _put_end(x, hi, lo, port, tunnel):
+    """Fill in a socket that nothing is known of yet."""
+    x["addr_hi"], x["addr_lo"], x["port"], x["tunnel"] = hi, lo, port, tunnel
+    x["first"] = x["last"] = x["last_data"] = x["fin_time"] = x["last_rst"] = NO_TIME
+    x["control_time"] = x["first_control_time"] = NO_TIME
+    x["ack_of_syn_time"] = x["ack_of_fin_time"] = x["reset_time"] = x["time_wait_restart"] = NO_TIME
+    x["recent_time0"] = x["recent_time1"] = x["recent_time2"] = x["recent_time3"] = NO_TIME
+    x["wscale"] = -1
+
+
+@inner
+def _open(slots, flows, sockets, log, core, slot, h, s):
+    """A new connection that begins with ``s``; returns its number."""
+    conn = core["flow_count"]
+    core["flow_count"] += 1
+    flow = flows[conn]
+    flow["start"] = flow["end"] = s["time"]
+    flow["tunnel"], flow["version"], flow["hash"] = s["tunnel"], s["version"], h
+    flow["first_frame"], flow["first_file"] = s["frame"], s["file"]
+    flow["rtt"], flow["older"] = -1, slots[slot]
+    slots[slot] = conn
+    handshake = s["flags"] & (SYN | ACK)
+    from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
+    source = sockets[2 * conn + (0 if from_client else 1)]
+    target = sockets[2 * conn + (1 if from_client else 0)]
+    _put_end(source, s["src_hi"], s["src_lo"], s["src_port"], s["tunnel"])
+    _put_end(target, s["dst_hi"], s["dst_lo"], s["dst_port"], s["tunnel"])
+    _begin_both(log, core, flow, source, target, s)
+    return conn
+
+
+@inner
+def _begin_both(log, core, flow, source, target, s):
+    """The states in which the two sides of a new connection begin."""
+    flags, time, frame, file = s["flags"], s["time"], s["frame"], s["file"]
+    state, peer_state, event, evidence = CLOSE, CLOSE, FIRST_FRAME, OBSERVED
+    if flags & RST:
+        state = peer_state = UNKNOWN
+    elif flags & SYN and flags & ACK:
+        peer_state, evidence = SYN_SENT, INFERRED
+    elif flags & ACK and flags & FIN:
+        # Which of FIN_WAIT1 and LAST_ACK follows depends on whether the peer's FIN came before
+        state = peer_state = UNKNOWN
+    elif flags & ACK:
+        state = peer_state = ESTABLISHED
+        event, evidence = PICKED_UP, ASSUMED
+    flow["handshake"] = 1 if flags & SYN and not flags & (FIN | RST) else 0
+    flow["probe"] = 1 if not flags & (SYN | ACK | RST) or flags & (SYN | FIN) == SYN | FIN else 0
+    _begin(log, core, source, state, event, OBSERVED if state == CLOSE else evidence, time, frame, file)
+    _begin(log, core, target, peer_state, event, evidence, time, frame, file)
+
+
+@inner
+def _find(slots, flows, sockets, log, core, s):
+    """The connection that ``s`` belongs to, opened if it is new."""
+    h = _hash(core, s)
+    slot = _slot_of(slots, flows, sockets, s, h)
+    newest = slots[slot]
+    if newest < 0:
+        return _open(slots, flows, sockets, log, core, slot, h, s)
+    conn = newest
+    if (
+        s["flags"] & (SYN | RST)
+        or flows[newest]["older"] >= 0
+        or s["tunnel"]
+        or _owns(flows, sockets, newest, s) == 0
+    ):
+        conn = _choose(flows, sockets, core, newest, s)
+    if conn < 0:
+        conn = _open(slots, flows, sockets, log, core, slot, h, s)
+    return conn
+
+
+@inner
+def _end_old_socket(sockets, log, core, old, s):
+    """The sender of a SYN or SYN-ACK has a new socket: the one it had in connection ``old`` is gone."""
+    x = sockets[_sender(sockets, old, s)]
+    if x["tunnel"] == s["tunnel"] and x["state"] != CLOSE:
+        _expire(log, core, x, s["time"])
+        _happen(log, core, x, REUSED, INFERRED, s["time"], s["frame"], s["file"])
+
+
+# --- Timers (3.10.8) ---------------------------------------------------------------------------
+
+
+@inner
+def _state_since(log, x):
+    """When side ``x`` entered the state that it is in."""
+    i = x["tail"]
+    while log[i]["previous"] >= 0 and log[log[i]["previous"]]["state"] == x["state"]:
+        i = log[i]["previous"]
+    return log[i]["time"]
+
+
+@inner
+def _expire(log, core, x, now):
+    """End a TIME_WAIT, or a FIN_WAIT2 that no process is seen to hold, whose time is over."""
+    if x["state"] == IN_TIME_WAIT:
+        due = max(_state_since(log, x), x["time_wait_restart"]) + core["time_wait"]
+        if due <= now:
+            _happen(log, core, x, TIMER_2MSL, ASSUMED, due, np.uint32(0), x["control_file"])
+    elif x["state"] == FIN_WAIT2 and not x["known"] & HELD:
+        due = _state_since(log, x) + core["fin_timeout"]
+        if due <= now:
+            _happen(log, core, x, TIMER_FIN_WAIT2, ASSUMED, due, np.uint32(0), x["control_file"])
+
+
+# --- The step ----------------------------------------------------------------------------------
+
+
+@inner
+def _fingerprint(s):
+    """What is equal in two captures of one frame, and not in a retransmission (but within 20 ms)."""
+    h = np.uint64(s["seq"]) << _SHIFT | np.uint64(s["ack"])
+    h = (h ^ (h >> _SHIFT)) * _MIX1
+    h ^= np.uint64(s["flags"]) << np.uint64(48) | np.uint64(s["window"]) << _SHIFT | np.uint64(s["payload"])
+    h = (h ^ (h >> _SHIFT)) * _MIX2
+    h ^= np.uint64(s["tsval"]) << _SHIFT | np.uint64(s["sack_left"]) ^ np.uint64(s["ip_id"])
+    h = (h ^ (h >> _SHIFT)) * _MIX1
+    return np.uint32(h >> _SHIFT)
+
+
+@inner
+def _is_duplicate(x, s):
+    """Whether this very frame was captured a moment ago; remembers it if not."""
+    mark, since = _fingerprint(s), s["time"] - DUPLICATE_WINDOW
+    if (
+        (x["recent0"] == mark and x["recent_time0"] >= since)
+        or (x["recent1"] == mark and x["recent_time1"] >= since)
+        or (x["recent2"] == mark and x["recent_time2"] >= since)
+        or (x["recent3"] == mark and x["recent_time3"] >= since)
+    ):
+        return True
+    x["recent3"], x["recent_time3"] = x["recent2"], x["recent_time2"]
+    x["recent2"], x["recent_time2"] = x["recent1"], x["recent_time1"]
+    x["recent1"], x["recent_time1"] = x["recent0"], x["recent_time0"]
+    x["recent0"], x["recent_time0"] = mark, s["time"]
+    return False
+
+
+@inner
+def _crossing(flow):
+    """How long after an acknowledgement a repeat of what it acknowledges may have crossed it."""
+    if flow["rtt"] < 0:
+        return DEFAULT_CROSSING
+    return min(flow["rtt"], LONGEST_CROSSING) + CROSSING_SLACK
+
+
+@inner
+def _step(log, core, flow, x, y, s):
+    """Move the two sides of a connection by the segment ``s`` from ``x`` to ``y``."""
+    now = max(s["time"], flow["end"])
+    flow["end"], flow["last_frame"], flow["last_file"] = now, s["frame"], s["file"]
+    if x["frames"] == 0:
+        x["first"] = now
+    last, x["last"] = x["last"], now
+    x["frames"] += 1
+    if _is_duplicate(x, s):
+        x["duplicates"] += 1
+        return
+    x["tunnel"] = s["tunnel"]
+    x["bytes"] += np.uint64(s["payload"])
+    flags = s["flags"]
+    if s["checksum"] == BAD and not core["trusts_bad_checksums"]:
+        core["bad_checksums"] += 1
+        return
+    _expire(log, core, x, now)
+    _expire(log, core, y, now)
+    if flags & RST:
+        _reset(log, core, flow, x, y, s, now)
+        return
+    if not flags & (SYN | ACK) or flags & (SYN | FIN) == SYN | FIN:
+        return  # 3.10.7.4, fifth: without ACK the segment is dropped; SYN and FIN together: a probe
+    retime_reset = _show_life(log, core, flow, x, y, s, now)
+    if not flags & SYN:
+        _acknowledge(log, core, flow, x, y, s, now, last)
+    elif flags & ACK:
+        _syn_ack(log, core, flow, x, y, s, now, last)
+    else:
+        _syn(log, core, flow, x, y, s, now)
+    _advance(log, core, flow, x, y, s, now)
+    if flags & FIN:
+        _fin(log, core, flow, x, y, s, now)
+    if retime_reset:
+        x["reset_time"] = now
+        _happen(log, core, x, RECEIVED_RST, OBSERVED, now, s["frame"], s["file"])
+    if y["state"] == IN_TIME_WAIT and flags & (ACK if core["any_ack_restarts"] else FIN):
+        y["time_wait_restart"] = now
+
+
+@inner
+def _note_control(x, s, now, is_first):
+    """Remember a copy of the latest SYN, SYN-ACK or FIN of ``x``."""
+    x["control_time"], x["control_frame"], x["control_file"] = now, s["frame"], s["file"]
+    if is_first:
+        x["first_control_time"], x["first_control_frame"] = now, s["frame"]
+        x["first_control_file"], x["first_control_tsval"] = s["file"], s["tsval"]
+
+
+@inner
+def _confirm(log, core, x, y, event, s, last, now):
+    """``x`` acknowledges the SYN, SYN-ACK or FIN of ``y``: place its receipt.
+
+    It stands at the copy that was answered: the last one, but for a timestamp echo that names the first;
+    and not before the last segment of ``x``, which did not acknowledge it yet.
+    """
+    if y["control_time"] == NO_TIME:
+        _happen(log, core, x, event, INFERRED, now, s["frame"], s["file"])
+        return
+    time, frame, file = y["control_time"], y["control_frame"], y["control_file"]
+    if s["marks"] & HAS_TIMESTAMP and s["tsecr"] and s["tsecr"] == y["first_control_tsval"]:
+        time, frame, file = y["first_control_time"], y["first_control_frame"], y["first_control_file"]
+    _happen(log, core, x, event, OBSERVED, max(time, last), frame, file)
+
+
+@inner
+def _show_life(log, core, flow, x, y, s, now):
+    """``x`` sends what only a live socket sends: whatever is thought to have ended it did not.
+
+    Returns whether a RST that it received has to be put behind this segment, which crossed it.
+    """
+    if x["state"] != CLOSE or not x["happened"]:
+        return False
+    crossing = _crossing(flow)
+    is_new = not x["known"] & KNOWS_SEQUENCE or _ahead(_plus(s["seq"], s["payload"]), x["snd_nxt"]) > 0
+    _withdraw(log, core, x, TIMER_2MSL)
+    _withdraw(log, core, x, TIMER_FIN_WAIT2)
+    if _has(x, REUSED) and is_new:
+        _withdraw(log, core, x, REUSED)
+    if _has(x, SENT_RST) and (
+        now - x["last_rst"] > crossing or _ahead(_plus(s["seq"], s["payload"]), x["reset_seq"]) > 0
+    ):
+        _withdraw(log, core, x, SENT_RST)
+    if _has(x, RECEIVED_ACK_OF_FIN) and x["state"] == CLOSE and now - x["ack_of_fin_time"] > crossing:
+        _withdraw(log, core, x, RECEIVED_ACK_OF_FIN)
+    if _has(x, RECEIVED_RST):
+        _withdraw(log, core, x, RECEIVED_RST)
+        if x["known"] & RESET_EXACT and now - x["reset_time"] <= crossing:
+            return True
+        y["suspicious_rsts"] += 1
+    return False
+
+
+# Opening (3.5)
+
+
+@inner
+def _syn(log, core, flow, x, y, s, now):
+    """A SYN without ACK."""
+    x["syns"] += 1
+    is_first = not x["known"] & KNOWS_ISS
+    if is_first:
+        _learn_iss(x, s)
+        if not x["happened"] and x["state"] == CLOSE:
+            _happen(log, core, x, SENT_SYN, OBSERVED, now, s["frame"], s["file"])
+        else:
+            return  # captured after the SYN-ACK that answers it
+    elif x["syns"] > 1:
+        x["retransmits"] += 1
+        if not _has(x, SENT_SYN):
+            return
+    _note_control(x, s, now, is_first)
+
+
+@inner
+def _learn_iss(x, s):
+    """Take the initial sequence number from a SYN or SYN-ACK."""
+    x["known"] |= KNOWS_ISS
+    x["iss"], x["wscale"] = s["seq"], s["wscale"]
+    if not x["known"] & KNOWS_SEQUENCE:
+        x["known"] |= KNOWS_SEQUENCE
+        x["syn_payload"] = s["payload"]
+        x["snd_nxt"] = _plus(s["seq"], np.int64(s["payload"]) + 1)
+        x["contiguous"] = _plus(s["seq"], 1)
+        x["beyond_left"] = x["beyond_right"] = x["contiguous"]
+
+
+@inner
+def _syn_ack(log, core, flow, x, y, s, now, last):
+    """A SYN-ACK."""
+    x["syn_acks"] += 1
+    if not y["known"] & KNOWS_ISS:
+        y["known"] |= KNOWS_ISS | KNOWS_SEQUENCE
+        y["iss"], y["snd_nxt"], y["contiguous"] = _plus(s["ack"], -1), s["ack"], s["ack"]
+        y["beyond_left"] = y["beyond_right"] = s["ack"]
+    is_first = not _has(x, SENT_SYN_ACK)
+    if is_first:
+        _first_syn_ack(log, core, flow, x, y, s, now, last)
+    else:
+        x["retransmits"] += 1
+        if x["iss"] != s["seq"] and x["state"] == SYN_RECV:
+            x["known"] &= ~(KNOWS_ISS | KNOWS_SEQUENCE)
+            _learn_iss(x, s)
+        if now - x["ack_of_syn_time"] > _crossing(flow) and not x["known"] & OPEN_FOR_SURE:
+            _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
+    if x["fin"] == NO_FIN:
+        _note_control(x, s, now, is_first)
+    _note_ack(x, s)
+    _raise_contiguous(y, s["ack"])
+
+
+@inner
+def _first_syn_ack(log, core, flow, x, y, s, now, last):
+    """The first SYN-ACK of ``x``, which answers the SYN of ``y`` or crosses a SYN-ACK of it."""
+    if not x["known"] & KNOWS_ISS:
+        _learn_iss(x, s)
+        x["syn_payload"] = 0
+    if _has(x, SENT_SYN):  # simultaneous open: this SYN-ACK confirms the peer's SYN
+        _confirm(log, core, x, y, RECEIVED_SYN, s, last, now)
+    was_open = _has(x, RECEIVED_SYN_ACK)
+    _withdraw(log, core, x, RECEIVED_SYN_ACK)
+    _happen(log, core, x, SENT_SYN_ACK, OBSERVED, now, s["frame"], s["file"])
+    if was_open or _has(y, SENT_SYN_ACK):
+        # The peer's SYN-ACK acknowledged our SYN before, and ours acknowledges the peer's
+        _happen(log, core, x, RECEIVED_SYN_ACK, OBSERVED, now, s["frame"], s["file"])
+        _happen(log, core, y, RECEIVED_SYN_ACK, OBSERVED, now, s["frame"], s["file"])
+
+
+# Acknowledging
+
+
+@inner
+def _note_ack(x, s):
+    """Remember the highest acknowledgement, the window and the SACK edge of ``x``."""
+    if not x["known"] & KNOWS_ACK or _ahead(s["ack"], x["acked"]) > 0:
+        x["acked"] = s["ack"]
+        x["known"] |= KNOWS_ACK
+    shift = x["wscale"] if x["wscale"] > 0 and not s["flags"] & SYN else 0
+    x["window"] = np.uint32(s["window"]) << np.uint32(min(shift, 14))
+    if s["marks"] & HAS_SACK:
+        x["sack_right"] = s["sack_right"]
+        x["known"] |= KNOWS_SACK
+
+
+@inner
+def _acknowledge(log, core, flow, x, y, s, now, last):
+    """The ACK number of ``x``: what it has received, and what it lets ``y`` know."""
+    ack = s["ack"]
+    if flow["handshake"]:
+        _complete_handshake(log, core, flow, x, y, s, now, last)
+    elif flow["probe"] or x["state"] == UNKNOWN or y["state"] == UNKNOWN:
+        _pick_up(log, core, flow, x, y, s)
+    if not y["known"] & KNOWS_SEQUENCE:
+        y["known"] |= KNOWS_SEQUENCE
+        y["iss"], y["snd_nxt"], y["contiguous"] = _plus(ack, -1), ack, ack
+        y["beyond_left"] = y["beyond_right"] = ack
+    elif 0 < _ahead(ack, y["snd_nxt"]) < FAR:
+        _miss_frames(log, core, x, y, s, now)
+    if y["fin"] != NO_FIN and _ahead(ack, y["fin_end"]) >= 0:
+        _acknowledge_fin(log, core, x, y, s, now, last)
+    if (
+        x["state"] == FIN_WAIT2
+        and y["fin"] == NO_FIN
+        and x["known"] & KNOWS_ACK
+        and _ahead(ack, x["acked"]) > 0
+    ):
+        x["known"] |= HELD
+    _note_ack(x, s)
+    _raise_contiguous(y, ack)
+
+
+@inner
+def _complete_handshake(log, core, flow, x, y, s, now, last):
+    """What a segment with ACK and without SYN says of the handshake (3.10.7.3, 3.10.7.4)."""
+    ack = s["ack"]
+    speaks = s["payload"] > 0 or s["flags"] & FIN
+    if _has(y, SENT_SYN_ACK) or y["state"] == CLOSE:
+        if x["state"] == SYN_SENT and not _has(x, RECEIVED_SYN_ACK):
+            if not _has(y, SENT_SYN_ACK):  # the capture missed it
+                _happen(log, core, y, SENT_SYN_ACK, INFERRED, now, s["frame"], s["file"])
+            _confirm(log, core, x, y, RECEIVED_SYN_ACK, s, last, now)
+    elif y["state"] == SYN_SENT and not x["happened"] and x["state"] == CLOSE:
+        # The server speaks, and the capture missed its SYN-ACK and the third ACK
+        _happen(log, core, x, SENT_SYN_ACK, INFERRED, now, s["frame"], s["file"])
+        _happen(log, core, y, RECEIVED_SYN_ACK, INFERRED, now, s["frame"], s["file"])
+        x["ack_of_syn_time"] = now
+        _happen(log, core, x, RECEIVED_ACK_OF_SYN, INFERRED, now, s["frame"], s["file"])
+    if not y["known"] & KNOWS_ISS:
+        return
+    if _has(y, SENT_SYN_ACK) and _ahead(ack, y["iss"]) >= 1:
+        _acknowledge_syn(log, core, flow, x, y, s, now)
+    if _has(x, SENT_SYN_ACK) and y["syn_payload"] == 0 and (speaks or _ahead(ack, y["iss"]) > 1):
+        # Without Fast Open only an established socket sends data or acknowledges it
+        x["known"] |= OPEN_FOR_SURE
+        _happen(
+            log, core, y, RECEIVED_SYN_ACK, INFERRED, max(x["control_time"], y["last"]), s["frame"], s["file"]
+        )
+        _happen(log, core, x, RECEIVED_ACK_OF_SYN, INFERRED, now, s["frame"], s["file"])
+
+
+@inner
+def _acknowledge_syn(log, core, flow, x, y, s, now):
+    """The third ACK: the SYN-ACK of ``y`` is acknowledged."""
+    if not _has(y, RECEIVED_ACK_OF_SYN):
+        y["ack_of_syn_time"] = now
+        if flow["rtt"] < 0 and x["syns"] == 1 and y["syn_acks"] == 1:
+            flow["rtt"] = now - x["control_time"]
+    _happen(log, core, y, RECEIVED_ACK_OF_SYN, OBSERVED, now, s["frame"], s["file"])
+
+
+@inner
+def _pick_up(log, core, flow, x, y, s):
+    """A connection of which the capture missed the beginning: what can be said by now."""
+    speaks = s["payload"] > 0 or s["flags"] & FIN
+    if flow["probe"]:
+        flow["probe"] = 0
+    elif not speaks or y["fin"] != FIN_SEEN or x["fin"] != NO_FIN:
+        return
+    # Both had sent no FIN before: the first FIN was of an established side
+    if log[x["head"]]["event"] == FIRST_FRAME:
+        _restart(log, core, x, ESTABLISHED, PICKED_UP, ASSUMED)
+    if log[y["head"]]["event"] == FIRST_FRAME:
+        _restart(log, core, y, ESTABLISHED, PICKED_UP, ASSUMED)
+
+
+@inner
+def _miss_frames(log, core, x, y, s, now):
+    """``x`` acknowledges what the capture has not: exactly one number more is a FIN, else none can tell."""
+    ack = s["ack"]
+    beyond = _ahead(ack, y["snd_nxt"])
+    y["snd_nxt"] = ack
+    if y["frames"] == 0 or y["fin"] == FIN_SEEN:
+        return
+    y["missed_end"] = ack
+    if beyond == 1 and y["fin"] == NO_FIN and y["state"] != SYN_SENT:
+        y["fin"], y["fin_end"], y["fin_time"] = FIN_INFERRED, ack, now
+        y["control_time"] = NO_TIME
+        _withdraw(log, core, x, LOST_TRACK)
+        _withdraw(log, core, y, LOST_TRACK)
+        _happen(log, core, y, SENT_FIN, INFERRED, now, s["frame"], s["file"])
+        return
+    if y["fin"] == FIN_INFERRED:
+        _retract_fin(log, core, x, y)
+    y["known"] |= MISSED_FRAMES
+    _happen(log, core, x, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
+    _happen(log, core, y, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
+
+
+@inner
+def _retract_fin(log, core, x, y):
+    """The FIN of ``y`` that an acknowledgement of ``x`` seemed to reveal was data."""
+    y["fin"], y["fin_time"] = NO_FIN, NO_TIME
+    _withdraw(log, core, y, SENT_FIN)
+    _withdraw(log, core, y, RECEIVED_ACK_OF_FIN)
+    _withdraw(log, core, x, RECEIVED_FIN)
+
+
+@inner
+def _acknowledge_fin(log, core, x, y, s, now, last):
+    """``x`` acknowledges the FIN of ``y``: it has received it, and ``y`` is taken to know."""
+    if not _has(x, RECEIVED_FIN):
+        _confirm(log, core, x, y, RECEIVED_FIN, s, last, now)
+    if not _has(y, RECEIVED_ACK_OF_FIN):
+        y["ack_of_fin_time"] = now
+        _happen(
+            log,
+            core,
+            y,
+            RECEIVED_ACK_OF_FIN,
+            INFERRED if y["fin"] == FIN_INFERRED else OBSERVED,
+            now,
+            s["frame"],
+            s["file"],
+        )
+
+
+# Sending
+
+
+@inner
+def _raise_contiguous(y, end):
+    """All of the numbers of ``y`` before ``end`` have arrived."""
+    if _ahead(end, y["contiguous"]) > 0:
+        y["contiguous"] = end
+    if _ahead(y["contiguous"], y["beyond_left"]) >= 0 and _ahead(y["beyond_right"], y["contiguous"]) > 0:
+        y["contiguous"] = y["beyond_right"]
+
+
+@inner
+def _advance(log, core, flow, x, y, s, now):
+    """The sequence numbers that ``x`` uses: what is new, what is repeated."""
+    payload = np.int64(s["payload"])
+    if not x["known"] & KNOWS_SEQUENCE:
+        x["known"] |= KNOWS_SEQUENCE
+        x["iss"], x["snd_nxt"], x["contiguous"] = _plus(s["seq"], -1), s["seq"], s["seq"]
+        x["beyond_left"] = x["beyond_right"] = s["seq"]
+    if s["flags"] & SYN:
+        return
+    end = _plus(s["seq"], payload)
+    if payload > 0:
+        if x["fin"] == FIN_INFERRED and _ahead(end, x["fin_end"]) >= 0:
+            _retract_fin(log, core, y, x)
+        if x["known"] & MISSED_FRAMES and _ahead(end, x["missed_end"]) >= 0:
+            x["known"] &= ~MISSED_FRAMES
+            _withdraw(log, core, x, LOST_TRACK)
+            _withdraw(log, core, y, LOST_TRACK)
+        _count_payload(flow, x, y, s, end, now)
+    if abs(_ahead(end, x["snd_nxt"])) > 1 << 30:
+        return
+    if _ahead(end, x["snd_nxt"]) > 0:
+        x["snd_nxt"] = end
+        x["last_data"] = now
+    _arrive(x, s["seq"], end)
+
+
+@inner
+def _count_payload(flow, x, y, s, end, now):
+    """Tell new data from a keep-alive or window probe, a late frame and a retransmission."""
+    if _ahead(end, x["snd_nxt"]) > 0:
+        return
+    is_acked = y["known"] & KNOWS_ACK and _ahead(y["acked"], end) >= 0
+    if s["payload"] == 1 and end == x["snd_nxt"] and is_acked:
+        x["keepalives"] += 1
+    elif _ahead(s["seq"], x["contiguous"]) < 0 or now - x["last_data"] > _crossing(flow):
+        x["retransmits"] += 1
+
+
+@inner
+def _arrive(x, left, right):
+    """Note the captured numbers from ``left`` to ``right`` of ``x``; one range beyond a hole is kept."""
+    if _ahead(left, x["contiguous"]) <= 0:
+        _raise_contiguous(x, right)
+    elif _ahead(left, x["beyond_right"]) <= 0 and _ahead(right, x["beyond_left"]) >= 0:
+        if _ahead(x["beyond_left"], left) > 0:
+            x["beyond_left"] = left
+        if _ahead(right, x["beyond_right"]) > 0:
+            x["beyond_right"] = right
+    elif _ahead(x["contiguous"], x["beyond_left"]) >= 0:
+        x["beyond_left"], x["beyond_right"] = left, right
+
+
+# Closing (3.6)
+
+
+@inner
+def _fin(log, core, flow, x, y, s, now):
+    """A FIN: the first, a repeat, or the one whose acknowledgement came first."""
+    fin_end = _plus(s["seq"], np.int64(s["payload"]) + 1)
+    if x["fin"] == FIN_SEEN:
+        if fin_end == x["fin_end"]:
+            _repeat_fin(log, core, flow, x, y, s, now)
+        return
+    x["fins"] += 1
+    if x["fin"] == FIN_INFERRED and fin_end != x["fin_end"]:
+        _retract_fin(log, core, y, x)
+    if x["known"] & MISSED_FRAMES and _ahead(fin_end, x["missed_end"]) >= 0:
+        x["known"] &= ~MISSED_FRAMES
+        _withdraw(log, core, x, LOST_TRACK)
+        _withdraw(log, core, y, LOST_TRACK)
+    x["fin"], x["fin_end"], x["fin_time"] = FIN_SEEN, fin_end, now
+    if _ahead(fin_end, x["snd_nxt"]) > 0:
+        x["snd_nxt"] = fin_end
+    _arrive(x, s["seq"], fin_end)
+    _note_control(x, s, now, True)
+    _happen(log, core, x, SENT_FIN, OBSERVED, now, s["frame"], s["file"])
+
+
+@inner
+def _repeat_fin(log, core, flow, x, y, s, now):
+    """A retransmitted FIN: the acknowledgement, if there was one, did not arrive."""
+    x["fins"] += 1
+    if s["payload"] == 0:
+        x["retransmits"] += 1
+    _note_control(x, s, now, False)
+    if now - x["ack_of_fin_time"] > _crossing(flow):
+        _withdraw(log, core, x, RECEIVED_ACK_OF_FIN)
+
+
+# Resetting (3.5.2, 3.5.3, RFC 5961)
+
+
+@inner
+def _accepts_reset(x, y, s):
+    """How ``y`` takes a RST from ``x``: 2 it has the expected number, 1 it may be good, 0 it is ignored."""
+    seq, flags = s["seq"], s["flags"]
+    if y["state"] == SYN_SENT and not _has(y, SENT_SYN_ACK):
+        if not flags & ACK:
+            # After a SYN-ACK that the peer did not confirm the number is all there is
+            return 2 if x["known"] & KNOWS_ISS and seq == x["snd_nxt"] else 0
+        if not y["known"] & KNOWS_ISS:
+            return 2
+        return 2 if 1 <= _ahead(s["ack"], y["iss"]) <= 1 + np.int64(y["syn_payload"]) else 0
+    expected = x["known"] & KNOWS_SEQUENCE and seq == x["contiguous"]
+    if not y["known"] & KNOWS_ACK:
+        return (
+            2 if expected or not x["known"] & KNOWS_SEQUENCE else (1 if _ahead(seq, x["snd_nxt"]) == 0 else 0)
+        )
+    behind = _ahead(seq, y["acked"])
+    if expected or behind == 0:
+        return 2
+    if y["known"] & KNOWS_SACK and seq == y["sack_right"]:
+        return 2
+    if behind == -1 and x["fin"] != NO_FIN:
+        return 2  # Linux tcp_reset_check: rcv_nxt - 1 in CLOSE_WAIT, LAST_ACK and CLOSING
+    if y["state"] == IN_TIME_WAIT:
+        return 0
+    return 1 if 0 < behind < max(np.int64(y["window"]), LEAST_WINDOW) else 0
+
+
+@inner
+def _reset(log, core, flow, x, y, s, now):
+    """A RST: ends its receiver if it is acceptable, and its sender if the sender had a socket."""
+    x["rsts"] += 1
+    accepted = _accepts_reset(x, y, s)
+    if _is_answer_to_probe(flow, x, y, s):
+        flow["probe"] = 1
+        _restart(log, core, x, CLOSE, FIRST_FRAME, OBSERVED)
+        _restart(log, core, y, CLOSE, FIRST_FRAME, OBSERVED)
+    if flow["handshake"] and x["frames"] == 1 and x["syns"] == 0 and x["state"] == SYN_SENT:
+        _restart(log, core, x, CLOSE, FIRST_FRAME, OBSERVED)  # it refuses a SYN-ACK that it never asked for
+    if not accepted:
+        x["suspicious_rsts"] += 1
+        return
+    if _is_of_sender(x, y, s):
+        if x["state"] == SYN_SENT and y["syn_acks"] and s["seq"] == x["snd_nxt"]:
+            # It answers a SYN-ACK that was good: the attempt is over (3.10.7.3 speaks of bad ones)
+            _happen(
+                log,
+                core,
+                x,
+                RECEIVED_SYN_ACK,
+                OBSERVED,
+                y["control_time"],
+                y["control_frame"],
+                y["control_file"],
+            )
+        _happen(log, core, x, SENT_RST, OBSERVED, now, s["frame"], s["file"])
+    x["last_rst"], x["reset_seq"] = now, s["seq"]
+    y["reset_time"] = now
+    y["known"] = (y["known"] | RESET_EXACT) if accepted == 2 else (y["known"] & ~RESET_EXACT)
+    _happen(log, core, y, RECEIVED_RST, OBSERVED, now, s["frame"], s["file"])
+
+
+@inner
+def _is_of_sender(x, y, s):
+    """Whether a RST's number lies between the peer's last ACK and the sender's own ``snd_nxt``."""
+    if not x["known"] & KNOWS_SEQUENCE:
+        return True
+    if _ahead(s["seq"], x["snd_nxt"]) > 0:
+        return False
+    return not y["known"] & KNOWS_ACK or _ahead(s["seq"], y["acked"]) >= 0
+
+
+@inner
+def _is_answer_to_probe(flow, x, y, s):
+    """Whether ``x`` refuses the one bare ACK that ``y`` sent out of nowhere."""
+    return (
+        not flow["handshake"]
+        and x["frames"] == 1
+        and y["frames"] - y["duplicates"] == 1
+        and y["bytes"] == 0
+        and y["known"] & KNOWS_ACK
+        and s["seq"] == y["acked"]
+        and not s["flags"] & ACK
+    )
+
+
+# --- Kernels -----------------------------------------------------------------------------------
+
+
+@kernel
+def feed(
+    slots: Array, flows: Array, sockets: Array, log: Array, core: Any, segments: Array, start: int
+) -> int:
+    """Move connections by the segments from ``start`` on, in their order.
+
+    Parameters
+    ----------
+    slots, flows, sockets, log, core : the fields of memory.Memory
+    segments : SEGMENTS array (n,)
+    start : int
+
+    Returns
+    -------
+    int
+        How many segments were taken; fewer than all if the memory has to grow first.
+    """
+    core = core[0]
+    for i in range(start, len(segments)):
+        room = len(log) - core["entry_count"] + core["free_entries"]
+        used = core["flow_count"]
+        if room < ENTRIES_PER_SEGMENT or used >= len(flows) or 2 * used >= len(slots):
+            return i
+        s = segments[i]
+        conn = _find(slots, flows, sockets, log, core, s)
+        if s["flags"] & SYN and flows[conn]["older"] >= 0:
+            _end_old_socket(sockets, log, core, flows[conn]["older"], s)
+        x = _sender(sockets, conn, s)
+        _step(log, core, flows[conn], sockets[x], sockets[x ^ 1], s)
+    return len(segments)
+
+
+@kernel
+def rehash(flows: Array, core: Array, slots: Array) -> None:
+    """Enter every newest flow into the empty, larger table ``slots``."""
+    mask = np.int64(len(slots) - 1)
+    for conn in range(core[0]["flow_count"]):
+        h = flows[conn]["hash"]
+        slot = np.int64(h & np.uint64(mask))
+        while slots[slot] >= 0 and slots[slot] != flows[conn]["older"]:
+            slot = (slot + 1) & mask
+        slots[slot] = conn
+
+
+@kernel
+def expire(sockets: Array, log: Array, core: Any, now: int) -> int:
+    """End what a timer ends until ``now``; returns how many rows ``collect`` will need."""
+    core, rows = core[0], 0
+    for i in range(2 * core["flow_count"]):
+        x = sockets[i]
+        _expire(log, core, x, now)
+        j = x["head"]
+        while j >= 0:
+            rows += 1
+            j = log[j]["following"]
+    return rows
+
+
+@inner
+def _first_row(log, x):
+    """The entry that the timeline of ``x`` begins with: no CLOSE of no length before its first event."""
+    head = x["head"]
+    following = log[head]["following"]
+    if (
+        following >= 0
+        and log[head]["event"] == FIRST_FRAME
+        and log[head]["evidence"] == OBSERVED
+        and log[following]["time"] == log[head]["time"]
+        and log[following]["state"] != log[head]["state"]
+    ):
+        return following
+    return head
+
+
+@kernel
+def collect(sockets: Array, log: Array, core: Array, rows: Array) -> int:
+    """Write every side's states, in order, into the TRANSITIONS array ``rows``; returns how many."""
+    n = 0
+    for i in range(2 * core[0]["flow_count"]):
+        j, state = _first_row(log, sockets[i]), -1
+        while j >= 0:
+            entry = log[j]
+            if entry["state"] != state:
+                state = entry["state"]
+                row = rows[n]
+                row["conn"], row["side"], row["state"] = i >> 1, i & 1, state
+                row["start"], row["frame"], row["file"] = entry["time"], entry["frame"], entry["file"]
+                row["cause"], row["evidence"] = entry["event"], entry["evidence"]
+                n += 1
+            j = entry["following"]
+    return n
