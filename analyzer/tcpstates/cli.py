@@ -71,7 +71,7 @@ def _about_file(error: OSError) -> str:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tcpstates", prog_name="tcpstates")
 def cli() -> None:
-    r"""Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.
+    """Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.
 
     CAPTURE is a pcap or pcapng file, plain or compressed with gzip or zstd; several are read as one, in time
     order; - is standard input.
@@ -84,7 +84,7 @@ def cli() -> None:
       3  not a readable capture
       4  the capture is cut or damaged; what could be read was analysed
       5  no permission to read the capture
-    """
+    """  # noqa: D301  (click takes the \b as "do not fill these lines")
 
 
 def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -146,7 +146,7 @@ _TABLE_OPTIONS = ("conn", "at", "every")
 
 @_table_verb("connections")
 def connections() -> dict[str, Any]:
-    """List the connections: who, when, how much, and what became of each."""
+    """List the connections: who, when, and what became of each."""
     return {}
 
 
@@ -155,7 +155,7 @@ def connections() -> dict[str, Any]:
     click.option("--conn", type=int, metavar="N", help="List one connection only."),
 )
 def timeline(conn: int | None) -> dict[str, Any]:
-    """List the states of each side: from when to when, and how that is known."""
+    """List the states of each side, with their times and causes."""
     return {"conn": conn}
 
 
@@ -174,7 +174,7 @@ def findings() -> dict[str, Any]:
     ),
 )  # fmt: skip
 def netstat(at: str) -> dict[str, Any]:
-    """List the sockets that there were at one instant, as netstat would have."""
+    """List the sockets of one instant, as netstat would have."""
     return {"at": at, "local": True}
 
 
@@ -197,7 +197,7 @@ def census(every: str) -> dict[str, Any]:
     help="Also write all tables as Parquet to DIR.",
 )
 def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
-    """Say what is wrong here: counts, findings, who is to blame, and what to run next."""
+    """Say what is wrong here, who is to blame, what to run next."""
     if output is not None:
         _make_folder(output)
     analysis = _analyze(**given)
@@ -212,7 +212,7 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
 @cli.command()
 @click.argument("name", metavar="STATE|OUTCOME", required=False)
 def explain(name: str | None) -> None:
-    """Explain a state or an outcome: what it means, when it is a fault, and whose."""
+    """Explain what a state or an outcome means."""
     from tcpstates.show.explain import everything
     from tcpstates.show.explain import explain as explanation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -12,28 +12,44 @@ from tcpstates.reports.log import LIVE, Log, bit_set
 from tcpstates.schema import NO_TIME
 from tcpstates.states import Event, Side, State
 
-NOBODY = -1
+_ALIVE = tuple(state for state in LIVE if state != State.TIME_WAIT)
 
 
-class Stay(NamedTuple):
-    """Each side's longest stay in one state; arrays of shape (connections, 2), times in ns.
+class Stays(NamedTuple):
+    """Stays of sides in one state; one value per stay, in the order of the log, times in ns.
 
-    ``lasted`` is -1 where a side was never in it. ``waited`` leaves out the time during which the side that
-    must act was still sending data.
+    ``waited`` leaves out the time during which the side that must act was still sending data.
     """
 
+    conn: np.ndarray
+    side: np.ndarray
     since: np.ndarray
     lasted: np.ndarray
     waited: np.ndarray
-    lasts: np.ndarray  # bool: it still was when the capture ended
+    lasts: np.ndarray  # bool: until the end of the capture
+    ended_by: np.ndarray  # Event, of no meaning where it lasts
+
+    def where(self, chosen: np.ndarray) -> Self:
+        """Those stays of it (bool per stay)."""
+        return type(self)(*(values[chosen] for values in self))
+
+    def of(self, side: Side) -> Self:
+        """The stays of that side."""
+        return self.where(self.side == side)
 
 
-class Reset(NamedTuple):
-    """The first RST that ended something alive; arrays of one value per connection."""
+class Resets(NamedTuple):
+    """The first RST of each connection that ended something alive; one value per such connection."""
 
-    time: np.ndarray  # NO_TIME for none
-    sender: np.ndarray  # Side, or NOBODY
+    conn: np.ndarray
+    time: np.ndarray
+    sender: np.ndarray  # Side
     while_closing: np.ndarray  # bool: a FIN had been sent before
+    sender_had_closed: np.ndarray  # bool: by the sender of the RST
+
+    def where(self, chosen: np.ndarray) -> Self:
+        """Those resets of it (bool per reset)."""
+        return type(self)(*(values[chosen] for values in self))
 
 
 class Facts:
@@ -42,9 +58,8 @@ class Facts:
     def __init__(self, log: Log, stuck_after: Mapping[State, int]) -> None:
         self.log = log
         self.stuck_after = stuck_after
-        self.count = len(log.connections)
-        self.start: np.ndarray = log.connections["start"]
-        self.duration: np.ndarray = log.connections["end"] - self.start
+        self.start = np.ascontiguousarray(log.connections["start"])
+        self.duration = log.connections["end"] - self.start
 
     def ever(self, *states: State) -> np.ndarray:
         """Whether a side was ever in one of ``states``."""
@@ -54,78 +69,56 @@ class Facts:
         """Whether a side is in one of ``states`` when the capture ends."""
         return np.isin(self.log.final, states)
 
-    def ended_by(self, cause: Event, *previous: State) -> np.ndarray:
-        """Whether ``cause`` took a side from one of ``previous`` to CLOSE."""
-        rows = self._ends((cause,), previous)
-        return self._marked(rows)
-
-    def stay(self, state: State, actor_is_peer: bool = False) -> Stay:
-        """Each side's longest stay in ``state``, of which the time counts that the actor sent no data in."""
-        log = self.log
-        rows = np.flatnonzero(log.state == state)
-        sides = log.side_of_row[rows]
-        start, end = log.transitions["start"][rows], log.row_ends[rows]
-        active = np.clip(log.sides["last_data"][sides ^ actor_is_peer], start, end)
-        order = np.argsort(end - active, kind="stable")  # of several stays the last written is the longest
-        chosen = self._per_side(sides[order], order)
-        missing = chosen < 0
-        return Stay(
-            since=_pick(start, chosen, missing, NO_TIME),
-            lasted=_pick(end - start, chosen, missing, -1),
-            waited=_pick(end - active, chosen, missing, -1),
-            lasts=~missing & (log.final == state),
-        )
-
     @cached_property
     def heard(self) -> np.ndarray:
         """Whether the capture holds any frame of that side."""
         return self.log.per_side("frames") > 0
 
     @cached_property
-    def reset(self) -> Reset:
+    def attempts(self) -> Stays:
+        """The clients' stays in SYN_SENT."""
+        return self.stays(State.SYN_SENT).of(Side.CLIENT)
+
+    def gave_up(self, *states: State) -> np.ndarray:
+        """The connections of which a side in one of ``states`` retransmitted until it gave up."""
+        rows = self._endings((Event.TIMER_RETRANSMISSION,), states)
+        return np.unique(self.log.transitions["conn"][rows])
+
+    def stays(self, state: State, actor_is_peer: bool = False) -> Stays:
+        """All stays in ``state``; the time counts as waited in which the actor sent no data."""
+        log = self.log
+        rows = np.flatnonzero(log.state == state)
+        side = log.side_of_row[rows]
+        start, end = log.transitions["start"][rows], log.row_ends[rows]
+        active = np.clip(log.sides["last_data"][side ^ actor_is_peer], start, end)
+        lasts = rows == log.last_rows[side]
+        following = np.where(lasts, rows, rows + 1)
+        return Stays(side // 2, side % 2, start, end - start, end - active, lasts, self._cause[following])
+
+    @cached_property
+    def resets(self) -> Resets:
         """The first RST of each connection that ended a socket which was not done already."""
         log = self.log
-        done = (State.UNKNOWN, State.CLOSE, State.LISTEN, State.TIME_WAIT)
-        rows = self._ends((Event.SENT_RST, Event.RECEIVED_RST), tuple(s for s in LIVE if s not in done))
-        conn, start = log.transitions["conn"][rows], log.transitions["start"][rows]
-        order = np.lexsort((start, conn))[::-1]  # the last written is the earliest
-        chosen = np.full(self.count, -1)
-        chosen[conn[order]] = order
-        missing = chosen < 0
-        sent = log.transitions["cause"][rows] == Event.SENT_RST
-        side = log.transitions["side"][rows].astype(np.int8)
-        time = _pick(start, chosen, missing, NO_TIME)
-        fins = log.per_side("fin_time")
-        before = ((fins != NO_TIME) & (fins <= time[:, None])).any(axis=1)
-        return Reset(time, _pick(np.where(sent, side, 1 - side), chosen, missing, NOBODY), before)
+        rows = self._endings((Event.SENT_RST, Event.RECEIVED_RST), _ALIVE)
+        conn, time = log.transitions["conn"][rows], log.transitions["start"][rows]
+        order = np.lexsort((time, conn))
+        first = order[np.append(True, np.diff(conn[order]) > 0)[: len(order)]]
+        conn, time, rows = conn[first], time[first], rows[first]
+        side = log.transitions["side"][rows]
+        sender = np.where(self._cause[rows] == Event.SENT_RST, side, 1 - side)
+        fins = log.per_side("fin_time")[conn]
+        before = (fins != NO_TIME) & (fins <= time[:, None])
+        return Resets(conn, time, sender, before.any(axis=1), before[np.arange(len(conn)), sender])
 
-    def _ends(self, causes: tuple[Event, ...], previous: tuple[State, ...]) -> np.ndarray:
-        """The transitions to CLOSE by one of ``causes`` from one of ``previous``, as indices."""
+    def _endings(self, causes: tuple[Event, ...], states: tuple[State, ...]) -> np.ndarray:
+        """The transitions to CLOSE by one of ``causes`` from one of ``states``, as indices."""
         rows = np.flatnonzero(np.isin(self._cause, causes))
-        held = (self.log.state[rows] == State.CLOSE) & np.isin(self.log.previous[rows], previous)
+        held = (self.log.state[rows] == State.CLOSE) & np.isin(self.log.previous[rows], states)
         return np.extract(held, rows)
 
     @cached_property
     def _cause(self) -> np.ndarray:
         return np.ascontiguousarray(self.log.transitions["cause"])
-
-    def _marked(self, rows: np.ndarray) -> np.ndarray:
-        marked = np.zeros(2 * self.count, bool)
-        marked[self.log.side_of_row[rows]] = True
-        return marked.reshape(-1, 2)
-
-    def _per_side(self, sides: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """``values`` put at their sides, of shape (connections, 2), -1 elsewhere; the last one counts."""
-        chosen = np.full(2 * self.count, -1)
-        chosen[sides] = values
-        return chosen.reshape(-1, 2)
-
-
-def _pick(values: np.ndarray, chosen: np.ndarray, missing: np.ndarray, default: int) -> np.ndarray:
-    """``values[chosen]``, ``default`` where there is none."""
-    if not len(values):
-        return np.full(chosen.shape, default, np.int64)
-    return np.where(missing, default, values[chosen])
 
 
 def client(pairs: np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tcpstates.reports.facts import NOBODY, Facts, client, server
+from tcpstates.reports.facts import Facts, Resets, Stays, client, server
 from tcpstates.reports.log import CLOSING_STATES, LIVE, Log
 from tcpstates.reports.thresholds import HALF_OPEN_AFTER, NO_ANSWER_AFTER
-from tcpstates.schema import CULPRITS, NO_TIME, OUTCOMES, SEVERITIES
+from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES
 from tcpstates.states import Event, Side, State
 
+NOBODY = -1
 CLIENT, SERVER, NETWORK = (CULPRITS.index(name) for name in ("client", "server", "network"))
 
 SEVERITY: dict[str, str] = {
@@ -45,13 +46,13 @@ SEVERITY: dict[str, str] = {
 
 
 class Verdict(NamedTuple):
-    """Where a rule applies, and what it says there; one value per connection, or one for all.
+    """The connections that a rule applies to, and what it says of them: one value for each, or one for all.
 
     ``since`` is when the matter began, ``lasted`` for how long it went on (ns), ``lasts`` whether it did
-    still when the capture ended.
+    still when the capture ended. Of a connection that is listed twice the last entry counts.
     """
 
-    applies: np.ndarray
+    conn: np.ndarray
     culprit: np.ndarray | int
     since: np.ndarray
     lasted: np.ndarray
@@ -88,35 +89,38 @@ def outcomes(log: Log, stuck_after: Mapping[State, int]) -> Outcomes:
     stuck_after : ``thresholds.stuck_thresholds()``, ns per state.
     """
     facts = Facts(log, stuck_after)
-    result = _undecided(facts)
-    undecided = np.ones(facts.count, bool)
+    result = _all_fragments(facts)
+    undecided = np.ones(len(facts.start), bool)
     for name, rule in RULES:
         if not undecided.any():
             break
         verdict = rule(facts)
-        _decide(result, name, verdict, undecided & verdict.applies)
-        undecided &= ~verdict.applies
+        _decide(result, name, verdict, undecided[verdict.conn])
+        undecided[verdict.conn] = False
     return result
 
 
-def _undecided(facts: Facts) -> Outcomes:
+def _all_fragments(facts: Facts) -> Outcomes:
     """Every connection as a fragment: what is left where no rule applies."""
-    fragment = OUTCOMES.index("fragment")
+    count = len(facts.start)
     return Outcomes(
-        outcome=np.full(facts.count, fragment, np.uint8),
-        culprit=np.full(facts.count, NOBODY, np.int8),
-        severity=np.full(facts.count, SEVERITIES.index(SEVERITY["fragment"]), np.uint8),
+        outcome=np.full(count, OUTCOMES.index("fragment"), np.uint8),
+        culprit=np.full(count, NOBODY, np.int8),
+        severity=np.full(count, SEVERITIES.index(SEVERITY["fragment"]), np.uint8),
         since=facts.start.copy(),
         lasted=facts.duration.copy(),
-        lasts=np.zeros(facts.count, bool),
+        lasts=np.zeros(count, bool),
     )
 
 
-def _decide(result: Outcomes, name: str, verdict: Verdict, where: np.ndarray) -> None:
-    result.outcome[where] = OUTCOMES.index(name)
-    result.severity[where] = SEVERITIES.index(SEVERITY[name])
+def _decide(result: Outcomes, name: str, verdict: Verdict, new: np.ndarray) -> None:
+    """Enter the verdict on those connections that are not decided yet."""
+    conn = verdict.conn[new]
+    result.outcome[conn] = OUTCOMES.index(name)
+    result.severity[conn] = SEVERITIES.index(SEVERITY[name])
     for field in ("culprit", "since", "lasted", "lasts"):
-        np.copyto(getattr(result, field), getattr(verdict, field), where=where, casting="same_kind")
+        value = getattr(verdict, field)
+        getattr(result, field)[conn] = value[new] if isinstance(value, np.ndarray) else value
 
 
 Rule = Callable[[Facts], Verdict]
@@ -129,58 +133,53 @@ def _scan(facts: Facts) -> Verdict:
 
 def _refused(facts: Facts) -> Verdict:
     """A RST that the client accepted for its SYN."""
-    return _while_opening(facts, client(facts.ended_by(Event.RECEIVED_RST, State.SYN_SENT)), SERVER)
+    attempts = facts.attempts
+    return _over_stays(attempts.where(~attempts.lasts & (attempts.ended_by == Event.RECEIVED_RST)), SERVER)
 
 
 def _unreachable(facts: Facts) -> Verdict:
     """An ICMP error that ended the client's attempt."""
-    ended = facts.ended_by(Event.RECEIVED_ICMP_ERROR, State.SYN_SENT, State.SYN_RECV)
-    return _while_opening(facts, client(ended), NETWORK)
+    attempts = facts.attempts
+    ended = ~attempts.lasts & (attempts.ended_by == Event.RECEIVED_ICMP_ERROR)
+    return _over_stays(attempts.where(ended), NETWORK)
 
 
 def _no_answer(facts: Facts) -> Verdict:
     """A SYN that nothing answered, for long, repeatedly, or until the client gave up."""
-    attempt = facts.stay(State.SYN_SENT)
-    opened = facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES).any(axis=1)
-    given_up = client(facts.finally_in(State.CLOSE))
+    attempts = facts.attempts
+    opened = np.any(facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES), axis=1)
     repeated = client(facts.log.per_side("syns")) > 1
-    long = client(attempt.lasted) >= NO_ANSWER_AFTER
-    unanswered = client(facts.ever(State.SYN_SENT)) & ~opened & (long | repeated | given_up)
-    return _while_opening(facts, unanswered, NETWORK)
+    given_up = client(facts.finally_in(State.CLOSE))
+    long = attempts.lasted >= NO_ANSWER_AFTER
+    unanswered = ~opened[attempts.conn] & (long | (repeated | given_up)[attempts.conn])
+    return _over_stays(attempts.where(unanswered), NETWORK)
 
 
 def _half_open(facts: Facts) -> Verdict:
     """A SYN-ACK that the client never acknowledged, for long or repeatedly."""
-    stay = facts.stay(State.SYN_RECV)
+    stays = facts.stays(State.SYN_RECV).of(Side.SERVER)
     completed = server(facts.ever(State.ESTABLISHED, *CLOSING_STATES))
     repeated = server(facts.log.per_side("syn_acks")) > 1
-    applies = server(facts.ever(State.SYN_RECV)) & ~completed
-    applies &= (server(stay.lasted) >= HALF_OPEN_AFTER) | repeated
-    return Verdict(applies, CLIENT, server(stay.since), server(stay.lasted), server(stay.lasts))
+    long = stays.lasted >= HALF_OPEN_AFTER
+    return _over_stays(stays.where(~completed[stays.conn] & (long | repeated[stays.conn])), CLIENT)
 
 
 def _timed_out(facts: Facts) -> Verdict:
     """A side of an open connection that gave up retransmitting."""
-    gave_up = facts.ended_by(Event.TIMER_RETRANSMISSION, State.ESTABLISHED, *CLOSING_STATES)
-    return _over_its_life(facts, gave_up.any(axis=1), NETWORK)
+    conn = facts.gave_up(State.ESTABLISHED, *CLOSING_STATES)
+    return Verdict(conn, NETWORK, facts.start[conn], facts.duration[conn])
 
 
 def _stuck(state: State, actor_is_peer: bool) -> Rule:
     """A side that stayed in ``state`` because it, or its peer, did not do what was due."""
 
     def rule(facts: Facts) -> Verdict:
-        stay = facts.stay(state, actor_is_peer)
+        stays = facts.stays(state, actor_is_peer)
         # Of a side that the capture never shows, nothing can be said to be missing
-        heard = facts.heard[:, ::-1] if actor_is_peer else facts.heard
-        stuck = (stay.waited > facts.stuck_after[state]) & heard
-        side = np.argmax(np.where(stuck, stay.waited, -1), axis=1)
-        return Verdict(
-            applies=stuck.any(axis=1),
-            culprit=(side ^ actor_is_peer).astype(np.int8),
-            since=_of_side(stay.since, side),
-            lasted=_of_side(stay.lasted, side),
-            lasts=_of_side(stay.lasts, side),
-        )
+        heard = facts.heard[stays.conn, stays.side ^ actor_is_peer]
+        stuck = stays.where((stays.waited > facts.stuck_after[state]) & heard)
+        stuck = stuck.where(np.argsort(stuck.waited))  # of several the longest, which is the last, counts
+        return _over_stays(stuck, stuck.side ^ actor_is_peer)
 
     return rule
 
@@ -189,22 +188,17 @@ def _reset_by(side: Side) -> Rule:
     """An open connection that ``side`` aborted, before any FIN."""
 
     def rule(facts: Facts) -> Verdict:
-        reset = facts.reset
-        applies = (reset.sender == side) & ~reset.while_closing
-        return Verdict(applies, int(side), reset.time, reset.time - facts.start)
+        resets = facts.resets
+        return _at_resets(facts, resets.where((resets.sender == side) & ~resets.while_closing), int(side))
 
     return rule
 
 
 def _reset_while_closing(facts: Facts) -> Verdict:
     """A RST after a FIN: data came late, or were left unread."""
-    reset = facts.reset
-    fins = facts.log.per_side("fin_time")
-    sender = np.maximum(reset.sender, 0)
+    resets = facts.resets.where(facts.resets.while_closing)
     # Who had closed and then resets was sent data too late; who resets without a FIN left data unread
-    closed_first = (_of_side(fins, sender) != NO_TIME) & (_of_side(fins, sender) <= reset.time)
-    culprit = np.where(closed_first, 1 - sender, sender).astype(np.int8)
-    return Verdict(reset.while_closing & (reset.sender >= 0), culprit, reset.time, reset.time - facts.start)
+    return _at_resets(facts, resets, resets.sender ^ resets.sender_had_closed)
 
 
 def _closed(facts: Facts) -> Verdict:
@@ -225,17 +219,16 @@ def _open(facts: Facts) -> Verdict:
 
 
 def _over_its_life(facts: Facts, applies: Any, culprit: int) -> Verdict:
-    return Verdict(applies, culprit, facts.start, facts.duration)
+    conn = np.flatnonzero(applies)
+    return Verdict(conn, culprit, facts.start[conn], facts.duration[conn])
 
 
-def _while_opening(facts: Facts, applies: np.ndarray, culprit: int) -> Verdict:
-    attempt = facts.stay(State.SYN_SENT)
-    return Verdict(applies, culprit, facts.start, client(attempt.lasted), client(attempt.lasts))
+def _over_stays(stays: Stays, culprit: np.ndarray | int) -> Verdict:
+    return Verdict(stays.conn, culprit, stays.since, stays.lasted, stays.lasts)
 
 
-def _of_side(values: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Of each connection's two values that of ``side``."""
-    return np.take_along_axis(values, side[:, None], axis=1)[:, 0]
+def _at_resets(facts: Facts, resets: Resets, culprit: np.ndarray | int) -> Verdict:
+    return Verdict(resets.conn, culprit, resets.time, resets.time - facts.start[resets.conn])
 
 
 #: The order is that of ``schema.OUTCOMES``: the first that applies is the outcome.

@@ -72,7 +72,7 @@ class Summary:
     more_findings: int
 
 
-def summary(log: Log, outcomes: Outcomes, counts: Counts, most: int = 8) -> Summary:
+def summary(log: Log, outcomes: Outcomes, counts: Counts, most: int = 5) -> Summary:
     """``log`` in figures, with at most ``most`` findings."""
     groups = grouped(log, outcomes)
     return Summary(

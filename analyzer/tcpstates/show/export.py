@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tcpstates.reports.table import Labels, Table, Values
 from tcpstates.schema import NO_TIME, Column
 
 Quote = Callable[[str], str]
+Writer = Callable[[Values], list[str]]
 
 
 def write_csv(table: Table, stream: TextIO) -> None:
@@ -52,23 +53,44 @@ def _csv_text(text: str) -> str:
 
 def _rows(table: Table, quote: Quote, none: str) -> Iterator[tuple[str, ...]]:
     """Every row's values as text, made column by column."""
+    writers = {
+        column.name: _writer(column, table.values[column.name], quote, none) for column in table.columns
+    }
     for chunk in table.chunks():
-        columns = [_texts(column, chunk.values[column.name], quote, none) for column in chunk.columns]
+        columns = [write(chunk.values[name]) for name, write in writers.items()]
         yield from zip(*columns, strict=True)
 
 
-def _texts(column: Column, values: Values, quote: Quote, none: str) -> list[str]:
+def _writer(column: Column, values: Values, quote: Quote, none: str) -> Writer:
+    """What makes the texts of a piece of a column."""
     if isinstance(values, Labels):
         names = [*map(quote, values.names), none]  # the last one serves code -1
-        return [names[code] for code in values.codes.tolist()]
+        return lambda piece: [names[code] for code in _codes(piece)]
     if column.dtype == "time":
-        texts = np.datetime_as_string(values.view("datetime64[ns]")).tolist()
-        return [none if text == "NaT" else quote(text + "Z") for text in texts]
+        stamp = quote("%sZ")
+        return lambda piece: [none if text == "NaT" else stamp % text for text in _stamps(piece)]
     if column.dtype == "duration":
-        return [none if value == NO_TIME else seconds(value) for value in values.tolist()]
+        return lambda piece: [none if value == NO_TIME else seconds(value) for value in _numbers(piece)]
     if column.dtype == "nullable":
-        return [none if value < 0 else str(value) for value in values.tolist()]
-    return [*map(quote if column.dtype == "text" else str, values.tolist())]
+        return lambda piece: [none if value < 0 else str(value) for value in _numbers(piece)]
+    return lambda piece: [*map(quote if column.dtype == "text" else str, _numbers(piece))]
+
+
+def _codes(piece: Values) -> list[int]:
+    assert isinstance(piece, Labels)
+    codes: list[int] = piece.codes.tolist()
+    return codes
+
+
+def _numbers(piece: Values) -> list[Any]:
+    assert isinstance(piece, np.ndarray)
+    return piece.tolist()
+
+
+def _stamps(piece: Values) -> list[str]:
+    assert isinstance(piece, np.ndarray)
+    stamps: list[str] = np.datetime_as_string(piece.view("datetime64[ns]")).tolist()
+    return stamps
 
 
 def seconds(nanoseconds: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -22,8 +23,11 @@ _BAR = 24
 def print_summary(summary: Summary, console: Console) -> None:
     """Print ``summary`` to ``console``, no wider than it and than 100 columns."""
     width = min(console.width, 100)
-    for part in _parts(summary):
-        console.print(part, width=width, highlight=False)
+    with console.capture() as captured:
+        for part in _parts(summary):
+            console.print(part, width=width, highlight=False)
+    # rich fills lines up with blanks, which are in the way of whoever copies or compares the text
+    console.file.write(re.sub(" +$", "", captured.get(), flags=re.MULTILINE))
 
 
 def _parts(summary: Summary) -> Iterator[RenderableType]:
@@ -114,8 +118,12 @@ def _facts(finding: Finding, summary: Summary) -> Iterator[tuple[str, Renderable
 
 
 def _since(finding: Finding) -> str:
-    first = f"{clock(finding.first)} UTC"
-    return first if finding.connections == 1 else f"{first}, the last one {clock(finding.last)}"
+    first, last = clock(finding.first), clock(finding.last)
+    if finding.connections == 1:
+        return f"{first} UTC"
+    if first[:10] == last[:10]:
+        last = last[11:]
+    return f"{first} UTC, the last one {last}"
 
 
 def _command(verb: str, summary: Summary, *options: str) -> str:
