@@ -291,6 +291,8 @@ def _ipv6(buffer, at, edge, wire):
 @inlined
 def _extension(buffer, here, edge, end, protocol):
     """Whether an extension header can be passed, and its size (RFC 8200, 4; RFC 4302, 2.2)."""
+    if end - here < layout.EXTENSION_HEADER:
+        return _MALFORMED, 0
     if edge - here < layout.EXTENSION_HEADER:
         return _CUT, 0
     size = layout.EXTENSION_HEADER

@@ -1,11 +1,11 @@
 """The slow path: any frame, decoded by dpkt's header classes, one Python object per header.
 
 It decodes what the fast path declines (labels, tunnels, rare links) and is the oracle that the fast
-path is tested against. dpkt reads every header here, but does not choose what comes next: left to
-itself, dpkt 1.9.8 takes later IPv6 fragments for TCP where the fragment header is not the first,
-follows two VLAN tags at most and only some types of them, follows no extension header behind an AH in
-IPv4, fails on a header whose options were cut, cuts a payload's length to what was captured, and
-knows no length for jumbograms. So each function below reads one header and calls the next.
+path is tested against. dpkt reads every header here, but does not choose what comes next. Left to
+itself, dpkt 1.9.8 takes a later IPv6 fragment for TCP where another extension header comes first,
+forgets the outer of three VLAN tags, takes Linux's loopback IPv6 for Ethernet, counts as payload what
+the snap length left of it, and padding where the IP length is zero or a jumbogram's. So each function
+below reads one header and calls the next.
 """
 
 from __future__ import annotations
@@ -258,6 +258,8 @@ def _behind_extensions(packet: Packet, rest: Rest, protocol: int) -> np.void:
 
 def _extension(rest: Rest, protocol: int) -> tuple[Any, int]:
     """An extension header and its size. A fragment with offset 0 and no more to come is whole (RFC 6946)."""
+    if rest.length < layout.EXTENSION_HEADER:
+        raise NoSegmentError(REASONS[Outcome.MALFORMED])
     if len(rest.data) < layout.EXTENSION_HEADER:
         raise NoSegmentError(REASONS[Outcome.CUT])
     header = rest.read(_Extension)
