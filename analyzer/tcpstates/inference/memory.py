@@ -35,6 +35,7 @@ SOCKETS = _extend(
     SIDES,
     [
         ("tunnel", "u8"),  # of its last frame
+        ("last_sent", "i8"),  # its last frame that was no duplicate
         ("control_time", "i8"),  # the last copy of its latest SYN, SYN-ACK or FIN
         ("first_control_time", "i8"),  # the first copy of that
         ("ack_of_syn_time", "i8"),  # the peer's last segment that acknowledged its SYN
@@ -73,6 +74,7 @@ SOCKETS = _extend(
         ("known", "u1"),  # Known bits
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
         ("wscale", "i1"),
+        ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
     ],
 )
 

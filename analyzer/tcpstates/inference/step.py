@@ -71,6 +71,7 @@ OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), in
 BAD = int(Checksum.BAD)
 HAS_TIMESTAMP, HAS_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
 NO_CLOSER, CLOSED_BY_BOTH = int(FirstCloser.NONE), int(FirstCloser.BOTH)
+CLOSED_BY_CLIENT, CLOSED_BY_SERVER = int(FirstCloser.CLIENT), int(FirstCloser.SERVER)
 
 MILLISECOND = 1_000_000
 #: Copies of one frame within this time are the capture's doing; the shortest RTO is ten times as long.
@@ -365,7 +366,7 @@ def _put_end(x, hi, lo, port, tunnel):
     """Fill in a socket that nothing is known of yet."""
     x["addr_hi"], x["addr_lo"], x["port"], x["tunnel"] = hi, lo, port, tunnel
     x["first"] = x["last"] = x["last_data"] = x["fin_time"] = x["last_rst"] = NO_TIME
-    x["control_time"] = x["first_control_time"] = NO_TIME
+    x["last_sent"] = x["control_time"] = x["first_control_time"] = NO_TIME
     x["ack_of_syn_time"] = x["ack_of_fin_time"] = x["reset_time"] = x["time_wait_restart"] = NO_TIME
     x["recent_time0"] = x["recent_time1"] = x["recent_time2"] = x["recent_time3"] = NO_TIME
     x["wscale"] = -1
@@ -386,6 +387,7 @@ def _open(slots, flows, sockets, log, core, slot, h, s):
     from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
     source = sockets[2 * conn + (0 if from_client else 1)]
     target = sockets[2 * conn + (1 if from_client else 0)]
+    sockets[2 * conn]["closer"], sockets[2 * conn + 1]["closer"] = CLOSED_BY_CLIENT, CLOSED_BY_SERVER
     _put_end(source, s["src_hi"], s["src_lo"], s["src_port"], s["tunnel"])
     _put_end(target, s["dst_hi"], s["dst_lo"], s["dst_port"], s["tunnel"])
     _begin_both(log, core, flow, source, target, s)
@@ -516,11 +518,12 @@ def _step(log, core, flow, x, y, s):
     flow["end"], flow["last_frame"], flow["last_file"] = now, s["frame"], s["file"]
     if x["frames"] == 0:
         x["first"] = now
-    last, x["last"] = x["last"], now
+    x["last"] = now
     x["frames"] += 1
     if _is_duplicate(x, s):
         x["duplicates"] += 1
         return
+    last, x["last_sent"] = x["last_sent"], now
     x["tunnel"] = s["tunnel"]
     x["bytes"] += np.uint64(s["payload"])
     flags = s["flags"]
@@ -549,6 +552,12 @@ def _step(log, core, flow, x, y, s):
         _happen(log, core, x, RECEIVED_RST, OBSERVED, now, s["frame"], s["file"])
     if y["state"] == IN_TIME_WAIT and flags & (ACK if core["any_ack_restarts"] else FIN):
         y["time_wait_restart"] = now
+
+
+@inner
+def _forget(x, bits):
+    """Clear ``bits`` of what is known of ``x``."""
+    x["known"] &= 0xFF ^ bits
 
 
 @inner
@@ -639,20 +648,26 @@ def _learn_iss(x, s):
 
 
 @inner
+def _take_iss(y, ack):
+    """Take the numbers of ``y`` from an acknowledgement of its SYN or SYN-ACK."""
+    y["known"] |= KNOWS_ISS | KNOWS_SEQUENCE
+    y["iss"], y["snd_nxt"], y["contiguous"] = _plus(ack, -1), ack, ack
+    y["beyond_left"] = y["beyond_right"] = ack
+
+
+@inner
 def _syn_ack(log, core, flow, x, y, s, now, last):
     """A SYN-ACK."""
     x["syn_acks"] += 1
     if not y["known"] & KNOWS_ISS:
-        y["known"] |= KNOWS_ISS | KNOWS_SEQUENCE
-        y["iss"], y["snd_nxt"], y["contiguous"] = _plus(s["ack"], -1), s["ack"], s["ack"]
-        y["beyond_left"] = y["beyond_right"] = s["ack"]
+        _take_iss(y, s["ack"])
     is_first = not _has(x, SENT_SYN_ACK)
     if is_first:
         _first_syn_ack(log, core, flow, x, y, s, now, last)
     else:
         x["retransmits"] += 1
         if x["iss"] != s["seq"] and x["state"] == SYN_RECV:
-            x["known"] &= ~(KNOWS_ISS | KNOWS_SEQUENCE)
+            _forget(x, KNOWS_ISS | KNOWS_SEQUENCE)
             _learn_iss(x, s)
         if now - x["ack_of_syn_time"] > _crossing(flow) and not x["known"] & OPEN_FOR_SURE:
             _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
@@ -708,7 +723,7 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         y["iss"], y["snd_nxt"], y["contiguous"] = _plus(ack, -1), ack, ack
         y["beyond_left"] = y["beyond_right"] = ack
     elif 0 < _ahead(ack, y["snd_nxt"]) < FAR:
-        _miss_frames(log, core, x, y, s, now)
+        _miss_frames(log, core, flow, x, y, s, now)
     if y["fin"] != NO_FIN and _ahead(ack, y["fin_end"]) >= 0:
         _acknowledge_fin(log, core, x, y, s, now, last)
     if (
@@ -731,6 +746,8 @@ def _complete_handshake(log, core, flow, x, y, s, now, last):
         if x["state"] == SYN_SENT and not _has(x, RECEIVED_SYN_ACK):
             if not _has(y, SENT_SYN_ACK):  # the capture missed it
                 _happen(log, core, y, SENT_SYN_ACK, INFERRED, now, s["frame"], s["file"])
+                if not y["known"] & KNOWS_SEQUENCE:
+                    _take_iss(y, ack)
             _confirm(log, core, x, y, RECEIVED_SYN_ACK, s, last, now)
     elif y["state"] == SYN_SENT and not x["happened"] and x["state"] == CLOSE:
         # The server speaks, and the capture missed its SYN-ACK and the third ACK
@@ -746,7 +763,14 @@ def _complete_handshake(log, core, flow, x, y, s, now, last):
         # Without Fast Open only an established socket sends data or acknowledges it
         x["known"] |= OPEN_FOR_SURE
         _happen(
-            log, core, y, RECEIVED_SYN_ACK, INFERRED, max(x["control_time"], y["last"]), s["frame"], s["file"]
+            log,
+            core,
+            y,
+            RECEIVED_SYN_ACK,
+            INFERRED,
+            max(x["control_time"], y["last_sent"]),
+            s["frame"],
+            s["file"],
         )
         _happen(log, core, x, RECEIVED_ACK_OF_SYN, INFERRED, now, s["frame"], s["file"])
 
@@ -777,7 +801,7 @@ def _pick_up(log, core, flow, x, y, s):
 
 
 @inner
-def _miss_frames(log, core, x, y, s, now):
+def _miss_frames(log, core, flow, x, y, s, now):
     """``x`` acknowledges what the capture has not: exactly one number more is a FIN, else none can tell."""
     ack = s["ack"]
     beyond = _ahead(ack, y["snd_nxt"])
@@ -787,22 +811,26 @@ def _miss_frames(log, core, x, y, s, now):
     y["missed_end"] = ack
     if beyond == 1 and y["fin"] == NO_FIN and y["state"] != SYN_SENT:
         y["fin"], y["fin_end"], y["fin_time"] = FIN_INFERRED, ack, now
+        if flow["first_closer"] == NO_CLOSER:
+            flow["first_closer"] = y["closer"]
         y["control_time"] = NO_TIME
         _withdraw(log, core, x, LOST_TRACK)
         _withdraw(log, core, y, LOST_TRACK)
         _happen(log, core, y, SENT_FIN, INFERRED, now, s["frame"], s["file"])
         return
     if y["fin"] == FIN_INFERRED:
-        _retract_fin(log, core, x, y)
+        _retract_fin(log, core, flow, x, y)
     y["known"] |= MISSED_FRAMES
     _happen(log, core, x, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
     _happen(log, core, y, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
 
 
 @inner
-def _retract_fin(log, core, x, y):
+def _retract_fin(log, core, flow, x, y):
     """The FIN of ``y`` that an acknowledgement of ``x`` seemed to reveal was data."""
     y["fin"], y["fin_time"] = NO_FIN, NO_TIME
+    if flow["first_closer"] == y["closer"]:
+        flow["first_closer"] = NO_CLOSER if x["fin"] == NO_FIN else x["closer"]
     _withdraw(log, core, y, SENT_FIN)
     _withdraw(log, core, y, RECEIVED_ACK_OF_FIN)
     _withdraw(log, core, x, RECEIVED_FIN)
@@ -852,9 +880,9 @@ def _advance(log, core, flow, x, y, s, now):
     end = _plus(s["seq"], payload)
     if payload > 0:
         if x["fin"] == FIN_INFERRED and _ahead(end, x["fin_end"]) >= 0:
-            _retract_fin(log, core, y, x)
+            _retract_fin(log, core, flow, y, x)
         if x["known"] & MISSED_FRAMES and _ahead(end, x["missed_end"]) >= 0:
-            x["known"] &= ~MISSED_FRAMES
+            _forget(x, MISSED_FRAMES)
             _withdraw(log, core, x, LOST_TRACK)
             _withdraw(log, core, y, LOST_TRACK)
         _count_payload(flow, x, y, s, end, now)
@@ -905,12 +933,16 @@ def _fin(log, core, flow, x, y, s, now):
         return
     x["fins"] += 1
     if x["fin"] == FIN_INFERRED and fin_end != x["fin_end"]:
-        _retract_fin(log, core, y, x)
+        _retract_fin(log, core, flow, y, x)
     if x["known"] & MISSED_FRAMES and _ahead(fin_end, x["missed_end"]) >= 0:
-        x["known"] &= ~MISSED_FRAMES
+        _forget(x, MISSED_FRAMES)
         _withdraw(log, core, x, LOST_TRACK)
         _withdraw(log, core, y, LOST_TRACK)
     x["fin"], x["fin_end"], x["fin_time"] = FIN_SEEN, fin_end, now
+    if flow["first_closer"] == NO_CLOSER:
+        flow["first_closer"] = x["closer"]
+    elif flow["first_closer"] == y["closer"] and _ahead(s["ack"], y["fin_end"]) < 0:
+        flow["first_closer"] = CLOSED_BY_BOTH
     if _ahead(fin_end, x["snd_nxt"]) > 0:
         x["snd_nxt"] = fin_end
     _arrive(x, s["seq"], fin_end)
@@ -990,7 +1022,9 @@ def _reset(log, core, flow, x, y, s, now):
         _happen(log, core, x, SENT_RST, OBSERVED, now, s["frame"], s["file"])
     x["last_rst"], x["reset_seq"] = now, s["seq"]
     y["reset_time"] = now
-    y["known"] = (y["known"] | RESET_EXACT) if accepted == 2 else (y["known"] & ~RESET_EXACT)
+    _forget(y, RESET_EXACT)
+    if accepted == 2:
+        y["known"] |= RESET_EXACT
     _happen(log, core, y, RECEIVED_RST, OBSERVED, now, s["frame"], s["file"])
 
 
