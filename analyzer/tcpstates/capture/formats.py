@@ -313,7 +313,8 @@ def scanner_for(header: bytes, name: str) -> Scanner:
     if known.scanner is None:
         raise CaptureError(f"{name}: {known.name} capture: not supported yet; {known.advice}")
     if len(header) < HEADER:
-        raise CaptureError(f"{name}: is too short to be a capture: {len(header)} bytes; capture it again")
+        there = f"{len(header)} bytes, a header has {HEADER}"
+        raise CaptureError(f"{name}: is too short to be a capture: {there}; capture it again")
     return known.scanner(header)
 
 

@@ -64,7 +64,7 @@ class RawStream:
         try:
             count = _readinto(self._file, target)
         except (OSError, ValueError) as error:
-            self.failure = f"cannot be read any further: {_reason(error)}"
+            self.failure = f"cannot be read: {_reason(error)}"
             return 0
         self.bytes_read += count
         return count
@@ -234,7 +234,7 @@ def _open(source: Source) -> RawStream:
 def _standard_input() -> BinaryIO:
     if sys.stdin is None or sys.stdin.isatty():
         raise CaptureError("standard input: is a terminal; pipe a capture into it, or give a path")
-    return sys.stdin.buffer
+    return getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
 
 
 def _advice(error: Exception) -> str:
@@ -256,11 +256,13 @@ def _one_line(error: Exception) -> str:
 
 
 def _readinto(file: Any, target: memoryview) -> int:
-    """Read once, whatever kind of file it is: what a pipe holds is not waited for to become more."""
-    for method in ("readinto1", "readinto"):
-        if hasattr(file, method):
-            return getattr(file, method)(target) or 0
-    data = file.read(len(target))
+    """Read once, whatever kind of file it is: what a pipe holds is not waited for to become more.
+
+    A buffered file's ``readinto1`` would wait: having given what it holds, it reads on.
+    """
+    if hasattr(file, "readinto") and not hasattr(file, "read1"):
+        return file.readinto(target) or 0
+    data = file.read1(len(target)) if hasattr(file, "read1") else file.read(len(target))
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise ValueError(f"it gives {type(data).__name__}, not bytes; open it in binary mode")
     target[: len(data)] = data
