@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpstates.inference import step
-from tcpstates.inference.memory import ENTRIES_PER_SEGMENT, grown, new_memory
+from tcpstates.inference.memory import ENTRIES_PER_SEGMENT, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, SIDES, TRANSITIONS
 
@@ -73,10 +73,7 @@ class Engine:
         """
         flows = self._count("flow_count")
         with np.errstate(over="ignore"):
-            # A timer may end each side
-            self._memory = self._memory._replace(
-                log=grown(self._memory.log, self._count("entry_count") + 2 * flows)
-            )
+            grow(self._memory.log, self._count("entry_count") + 2 * flows)  # a timer may end each side
             _slots, _flows, sockets, log, core = self._memory
             rows = np.zeros(step.expire(sockets, log, core, now), TRANSITIONS)
             rows = rows[: step.collect(sockets, log, core, rows)]
@@ -94,12 +91,9 @@ class Engine:
         """Make room for more of whatever is short."""
         memory, flows, entries = self._memory, self._count("flow_count") + 1, self._count("entry_count")
         room = len(memory.log) - entries + self._count("free_entries")
-        larger = grown(memory.flows, flows)
-        self._memory = memory = memory._replace(
-            flows=larger,
-            sockets=grown(memory.sockets, 2 * len(larger)),
-            log=grown(memory.log, entries + ENTRIES_PER_SEGMENT if room < ENTRIES_PER_SEGMENT else 0),
-        )
+        grow(memory.flows, flows)
+        grow(memory.sockets, 2 * len(memory.flows))
+        grow(memory.log, entries + ENTRIES_PER_SEGMENT if room < ENTRIES_PER_SEGMENT else 0)
         if 2 * flows > len(memory.slots):
             slots = np.full(2 * len(memory.slots), -1, np.int32)
             step.rehash(memory.flows, memory.core, slots)

@@ -154,10 +154,10 @@ def new_memory(timers: Timers, trusts_bad_checksums: bool, seed: int) -> Memory:
     )
 
 
-def grown(array: np.ndarray, needed: int) -> np.ndarray:
-    """``array`` with room for ``needed`` records, itself if it has it."""
-    if needed <= len(array):
-        return array
-    larger = np.zeros(max(needed, len(array) + len(array) // 2), array.dtype)
-    larger[: len(array)] = array
-    return larger
+def grow(array: np.ndarray, needed: int) -> None:
+    """Make room in ``array`` for ``needed`` records, in place: large blocks then move without a copy.
+
+    Nothing but ``Memory`` may hold the array, or a view of it, across this call.
+    """
+    if needed > len(array):
+        array.resize(max(needed, len(array) + len(array) // 2), refcheck=False)
