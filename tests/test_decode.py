@@ -374,6 +374,14 @@ def test_a_routing_header_leads_to_the_address_that_the_checksum_covers(kind: in
     assert segment["dst_lo"] == 2, "the connection is that of the header's own destination"
 
 
+def test_a_mobile_node_sums_its_home_address() -> None:
+    home = bytes.fromhex("fd" + "00" * 14 + "99")
+    options = bytes([TCP, 2, 1, 2, 0, 0, 0xC9, 16]) + home
+    segment = decoded(ethernet(ipv6(options + tcp_segment("[fd00::99]:40000", SERVER6, "A"), DESTINATION)))
+    assert segment["checksum"] == Checksum.GOOD
+    assert segment["src_lo"] == 1, "the connection is that of the header's own source"
+
+
 def test_an_unknown_routing_header_leaves_the_checksum_unknown() -> None:
     routing = bytes([TCP, 2, 99, 1, 0, 0, 0, 0]) + bytes(16)
     assert decoded(ethernet(ipv6(routing + SEGMENT6, ROUTING)))["checksum"] == Checksum.UNKNOWN

@@ -179,6 +179,8 @@ def _extensions(draw: st.DrawFn) -> tuple[int, bytes]:
     for kind in draw(st.lists(st.sampled_from([0, 43, 44, 51, 60]), max_size=4)):
         size = draw(st.integers(0, 4))
         body = (draw(jumbo) if kind == 0 else draw(_bytes)) + bytes(40)
+        if kind == 60 and draw(st.booleans()):
+            body = b"\xc9\x10" + bytes(draw(st.integers(0, 2))) + body
         if kind == 43:
             body = bytes([draw(st.sampled_from([0, 2, 3, 4])), draw(st.integers(0, 2))]) + body
         if kind == 44:

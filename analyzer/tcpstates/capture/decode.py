@@ -114,9 +114,9 @@ def _frame(buffer, words, frame, verify, row):
         return outcome
     if network == ethernet.ETH_TYPE_IP:
         outcome, here, end, marks = _ipv4(buffer, at, edge, wire)
-        destination = at + layout.IP_DST
+        source, destination = at + layout.IP_SRC, at + layout.IP_DST
     else:
-        outcome, here, end, marks, destination = _ipv6(buffer, at, edge, wire)
+        outcome, here, end, marks, source, destination = _ipv6(buffer, at, edge, wire)
     if outcome != _SEGMENT:
         return outcome
     outcome = _tcp(buffer, here, edge, end, row)
@@ -130,7 +130,7 @@ def _frame(buffer, words, frame, verify, row):
     _network_fields(buffer, at, network, row)
     row["checksum"] = _UNKNOWN
     if verify and end <= edge and destination >= 0:
-        row["checksum"] = _verdict(buffer, words, at, network, destination, here, end, marks)
+        row["checksum"] = _verdict(buffer, words, network, source, destination, here, end, marks)
     return _SEGMENT
 
 
@@ -260,12 +260,12 @@ def _protocol(protocol):
 
 @inlined
 def _ipv6(buffer, at, edge, wire):
-    """As ``_ipv4``, and where the address of the final destination is, -1 if it cannot be told."""
-    destination = at + layout.IP6_DST
+    """As ``_ipv4``, and where the two addresses are that the checksum covers, -1 if it cannot be told."""
+    source, destination = at + layout.IP6_SRC, at + layout.IP6_DST
     if edge - at < layout.IP6_HEADER:
-        return _CUT, at, at, 0, destination
+        return _CUT, at, at, 0, source, destination
     if _u8(buffer, at) >> 4 != 6:
-        return _MALFORMED, at, at, 0, destination
+        return _MALFORMED, at, at, 0, source, destination
     protocol = _u8(buffer, at + layout.IP6_NEXT)
     here = at + layout.IP6_HEADER
     length = _u16(buffer, at + layout.IP6_LENGTH)
@@ -275,17 +275,19 @@ def _ipv6(buffer, at, edge, wire):
     while protocol in layout.EXTENSIONS:
         outcome, size = _extension(buffer, here, edge, end, protocol)
         if outcome != _SEGMENT:
-            return outcome, here, end, marks, destination
+            return outcome, here, end, marks, source, destination
         if length == 0 and protocol == ip.IP_PROTO_HOPOPTS and here == at + layout.IP6_HEADER:
-            jumbo = _jumbo_length(buffer, here, size)
-            if jumbo:
-                end, marks = here + jumbo, 0
+            option = _find_option(buffer, here, size, layout.OPTION_JUMBO, layout.OPTION_JUMBO_LENGTH)
+            if option and _u32(buffer, option):
+                end, marks = here + _u32(buffer, option), 0
+        elif protocol == ip.IP_PROTO_DSTOPTS:
+            option = _find_option(buffer, here, size, layout.OPTION_HOME, layout.OPTION_HOME_LENGTH)
+            source = option if option else source
         elif protocol == ip.IP_PROTO_ROUTING:
             destination = _final_destination(buffer, here, size, destination)
         protocol = _u8(buffer, here + layout.EXTENSION_NEXT)
         here += size
-    outcome = _protocol(protocol)
-    return outcome, here, end, marks, destination
+    return _protocol(protocol), here, end, marks, source, destination
 
 
 @inlined
@@ -319,18 +321,18 @@ def _fragment_of(protocol):
 
 
 @inlined
-def _jumbo_length(buffer, here, size):
-    """The jumbo payload option's length within a hop-by-hop header, 0 for none (RFC 2675, 2)."""
+def _find_option(buffer, here, size, kind, expected):
+    """Where an option's value is within a hop-by-hop or destination options header, 0 for nowhere."""
     at, end = here + 2, here + size
     while at + 1 < end:
         if _u8(buffer, at) == layout.OPTION_PAD1:
             at += 1
             continue
         length = _u8(buffer, at + 1)
-        if _u8(buffer, at) == layout.OPTION_JUMBO and length == layout.OPTION_JUMBO_LENGTH and at + 6 <= end:
-            return _u32(buffer, at + 2)
+        if _u8(buffer, at) == kind and length == expected and at + 2 + length <= end:
+            return at + 2
         at += 2 + length
-    return 0
+    return np.int64(0)
 
 
 @inlined
@@ -435,12 +437,10 @@ def _network_fields(buffer, at, network, row):
 
 
 @inlined
-def _verdict(buffer, words, at, network, destination, here, end, marks):
+def _verdict(buffer, words, network, source, destination, here, end, marks):
     """Whether the checksum is right, wrong, or was left to the network card."""
-    if network == ethernet.ETH_TYPE_IP:
-        addresses = _sum32(buffer, at + layout.IP_SRC, 1) + _sum32(buffer, destination, 1)
-    else:
-        addresses = _sum32(buffer, at + layout.IP6_SRC, 4) + _sum32(buffer, destination, 4)
+    size = 1 if network == ethernet.ETH_TYPE_IP else 4
+    addresses = _sum32(buffer, source, size) + _sum32(buffer, destination, size)
     without_length = _fold(addresses + ip.IP_PROTO_TCP)
     pseudo_header = _fold(without_length + end - here)
     if not marks & _MARK_LENGTH_ZERO and _fold(pseudo_header + _sum(buffer, words, here, end)) == 0xFFFF:

@@ -225,7 +225,7 @@ def _ipv4(rest: Rest) -> np.void:
     if header.mf or header.offset:
         raise NoSegmentError(REASONS[Outcome.FRAGMENT])
     marks = Mark(0) if header.len else Mark.LENGTH_ZERO
-    packet = Packet(4, header.src, header.dst, header.dst, header.ttl, header.id, marks)
+    packet = Packet(4, *_ends(header), header.ttl, header.id, marks)
     return _PROTOCOLS[header.p](packet, rest.within(length).after(size))
 
 
@@ -235,7 +235,7 @@ def _ipv6(rest: Rest) -> np.void:
     if header.v != 6:
         raise NoSegmentError(REASONS[Outcome.MALFORMED])
     marks = Mark(0) if header.plen else Mark.LENGTH_ZERO
-    packet = Packet(6, header.src, header.dst, header.dst, header.hlim, 0, marks)
+    packet = Packet(6, *_ends(header), header.hlim, 0, marks)
     rest = rest.after(header.__hdr_len__)
     if header.plen:
         rest = rest.within(header.plen)
@@ -244,12 +244,20 @@ def _ipv6(rest: Rest) -> np.void:
     return _behind_extensions(packet, rest, header.nxt)
 
 
+def _ends(header: Any) -> tuple[bytes, bytes, bytes, bytes]:
+    """The addresses of an IP header, and as far as it knows also those that the checksum covers."""
+    return header.src, header.dst, header.src, header.dst
+
+
 def _behind_extensions(packet: Packet, rest: Rest, protocol: int) -> np.void:
     """Past the extension headers to what IP carries."""
     while protocol in layout.EXTENSIONS:
         header, size = _extension(rest, protocol)
         if protocol == dpkt.ip.IP_PROTO_ROUTING:
             packet = replace(packet, final=_final_destination(rest.data[:size], packet.final))
+        elif protocol == dpkt.ip.IP_PROTO_DSTOPTS:
+            home = _find_option(rest.data[:size], layout.OPTION_HOME, layout.OPTION_HOME_LENGTH)
+            packet = replace(packet, home=home or packet.home)
         protocol, rest = header.nxt, rest.after(size)
     if protocol not in _PROTOCOLS:
         raise NoSegmentError(REASONS[Outcome.NOT_TCP])
@@ -282,17 +290,23 @@ def _extension(rest: Rest, protocol: int) -> tuple[Any, int]:
 def _jumbogram(packet: Packet, rest: Rest) -> tuple[Packet, Rest]:
     """With the length that a jumbo payload option gives, if there is one (RFC 2675, 2)."""
     _header, size = _extension(rest, dpkt.ip.IP_PROTO_HOPOPTS)
-    options = rest.data[layout.EXTENSION_LENGTH + 1 : size]
+    value = _find_option(rest.data[:size], layout.OPTION_JUMBO, layout.OPTION_JUMBO_LENGTH)
+    length = int.from_bytes(value, "big")
+    return (replace(packet, marks=Mark(0)), rest.within(length)) if length else (packet, rest)
+
+
+def _find_option(header: bytes, kind: int, length: int) -> bytes:
+    """An option's value in a hop-by-hop or destination options header, empty for none."""
+    options = header[layout.EXTENSION_LENGTH + 1 :]
     while len(options) > 1:
         if options[0] == layout.OPTION_PAD1:
             options = options[1:]
             continue
         value = options[2 : 2 + options[1]]
-        if options[0] == layout.OPTION_JUMBO and len(value) == options[1] == layout.OPTION_JUMBO_LENGTH:
-            length = int.from_bytes(value, "big")
-            return (replace(packet, marks=Mark(0)), rest.within(length)) if length else (packet, rest)
+        if options[0] == kind and len(value) == options[1] == length:
+            return value
         options = options[2 + options[1] :]
-    return packet, rest
+    return b""
 
 
 def _final_destination(header: bytes, destination: bytes) -> bytes:
@@ -319,7 +333,7 @@ def _ip_in_ip(inner: Callable[[Rest], np.void]) -> Callable[[Packet, Rest], np.v
     """IPv4 or IPv6 in IP of either version (RFC 2003, RFC 2473, RFC 4213)."""
 
     def tunnelled(packet: Packet, rest: Rest) -> np.void:
-        return inner(rest.through(TunnelKind.IP_IN_IP, _ends(packet)))
+        return inner(rest.through(TunnelKind.IP_IN_IP, _tunnel_of(packet)))
 
     return tunnelled
 
@@ -331,11 +345,11 @@ def _gre(packet: Packet, rest: Rest) -> np.void:
         raise NoSegmentError("GRE with routing")
     _fields, formats = header.opt_fields_fmts()
     size = header.__hdr_len__ + struct.calcsize("!" + "".join(formats))
-    rest = rest.after(size).through(TunnelKind.GRE, _ends(packet))
+    rest = rest.after(size).through(TunnelKind.GRE, _tunnel_of(packet))
     return _ether_type(rest, header.p)
 
 
-def _ends(packet: Packet) -> int:
+def _tunnel_of(packet: Packet) -> int:
     """The same 56 bits for both directions between two tunnel ends."""
     ends = b"".join(sorted((packet.src, packet.dst)))
     return int.from_bytes(hashlib.blake2b(ends, digest_size=7).digest(), "big")

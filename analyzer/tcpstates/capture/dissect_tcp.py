@@ -80,12 +80,14 @@ class Packet:
     Attributes
     ----------
     src, dst : the addresses in the header, 4 or 16 bytes.
-    final : the address that the checksum covers (RFC 8200, 8.1), empty if it cannot be told.
+    home, final : those that the checksum covers instead, where IPv6 extension headers name them
+        (RFC 6275, 6.3; RFC 8200, 8.1); ``final`` is empty if it cannot be told.
     """
 
     version: int
     src: bytes
     dst: bytes
+    home: bytes
     final: bytes
     ttl: int
     ip_id: int
@@ -161,7 +163,7 @@ def _option(kind: int, value: bytes, segment: np.void) -> None:
 
 def _verdict(packet: Packet, data: bytes, field: int) -> Checksum:
     """Whether the checksum is right, wrong, or was left to the network card (RFC 9293, 3.1)."""
-    without_length = packet.src + packet.final + struct.pack("!HH", dpkt.ip.IP_PROTO_TCP, 0)
+    without_length = packet.home + packet.final + struct.pack("!HH", dpkt.ip.IP_PROTO_TCP, 0)
     pseudo_header = without_length + struct.pack("!I", len(data))
     if not packet.marks & Mark.LENGTH_ZERO and dpkt.dpkt.in_cksum(pseudo_header + data) == 0:
         return Checksum.GOOD

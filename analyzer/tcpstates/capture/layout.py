@@ -122,6 +122,8 @@ EXTENSIONS = (
 OPTION_PAD1 = 0
 OPTION_JUMBO = 0xC2  # RFC 2675, 2
 OPTION_JUMBO_LENGTH = 4
+OPTION_HOME = 0xC9  # RFC 6275, 6.3
+OPTION_HOME_LENGTH = 16
 
 #: What carries packets of its own: the fast path leaves it to dpkt. UDP's tunnels belong here.
 TUNNELS = (ip.IP_PROTO_IPIP, ip.IP_PROTO_IP6, ip.IP_PROTO_GRE)
