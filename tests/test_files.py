@@ -67,10 +67,10 @@ def multi_section(frames: list[builders.Frame]) -> bytes:
     data = b""
     for index in range(0, len(frames), 100):
         section = builders.Section(big_endian=index % 200 == 0)
-        data += section.header() + section.interface(tsresol=6) + section.block(4, b"names")
+        data += section.header() + section.interface(tsresol=6) + section.block(4, bytes(4))
         for frame in frames[index : index + 50]:
             data += section.obsolete(frame.time // 1000, frame.data)
-        data += section.interface(tsresol=9, tsoffset=1_000_000_000) + section.block(5, b"statistics")
+        data += section.interface(tsresol=9, tsoffset=1_000_000_000) + section.block(5, bytes(12))
         for frame in frames[index + 50 : index + 100]:
             data += section.enhanced(frame.time - 10**18, frame.data, interface=1)
     return data
@@ -126,6 +126,38 @@ def test_dpkt_reads_the_same_from_the_same_bytes() -> None:
     read = read_bytes(VARIETIES["pcapng"])
     assert read.data == [data for _time, data in dpkt.pcapng.Reader(io.BytesIO(VARIETIES["pcapng"]))]
     assert read.data == [data for _time, data in dpkt.pcap.Reader(io.BytesIO(PLAIN))]
+
+
+def test_tshark_reads_the_same_from_pcapng_of_every_kind(tmp_path: Path) -> None:
+    """dpkt is wrong here: takes the first interface's resolution for all, and passes over Simple Packets."""
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    section = builders.Section()
+    data = multi_section(FRAMES[:200]) + section.header()
+    for tsresol in (None, 0, 3, 9, 0x80 | 10, 0x80 | 20, 0x80 | 30):
+        data += section.interface(tsresol=tsresol, snaplen=64)
+    for interface in range(7):
+        data += section.enhanced(1_000_000_007, b"abcde", length=1500, interface=interface)
+    data += section.simple(b"simple") + section.simple(bytes(64), length=99)
+    path = tmp_path / "some.pcapng"
+    path.write_bytes(data)
+
+    read = Read(path)
+
+    columns = ("number", "captured", "length")
+    ours = list(zip(*(read.column(name) for name in columns), read.column("time"), strict=True))
+    theirs = tshark_frames(path)
+    assert [frame[:3] for frame in ours] == [frame[:3] for frame in theirs]
+    assert [frame[3] for frame in ours[:-2]] == [frame[3] for frame in theirs[:-2]]  # simple: no time
+
+
+def tshark_frames(path: Path) -> list[tuple[int | None, ...]]:
+    """Number, captured and wire length, and time of each frame."""
+    fields = ("frame.number", "frame.cap_len", "frame.len", "frame.time_epoch")
+    command = ["tshark", "-n", "-r", str(path), "-T", "fields", *(f"-e{field}" for field in fields)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [line.split("\t") for line in lines]
+    return [(*map(int, row[:3]), int(row[3].replace(".", "")) if row[3] else None) for row in rows]
 
 
 # --- blocks ------------------------------------------------------------------------------------

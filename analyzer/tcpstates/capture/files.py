@@ -21,7 +21,7 @@ from tcpstates.errors import CaptureError
 #: Bytes of a block. Small enough to stay in a processor's second cache until it is decoded.
 BLOCK_SIZE = 1 << 20
 #: Frames of a block at most: their rows have to stay there too.
-BLOCK_FRAMES = 1 << 14
+BLOCK_FRAMES = 1 << 13
 #: Bytes of a file's first block: enough for its header and, as a rule, its first frame.
 _FIRST_SIZE = 1 << 16
 #: A buffer with less room is not read into any more; a pipe gives as much at a time.

@@ -131,8 +131,8 @@ class PcapScanner(_Scanner):
 class PcapngScanner(_Scanner):
     """pcapng (draft-ietf-opsawg-pcapng): sections, each with its own byte order and interfaces.
 
-    Interfaces are numbered through the file: those of a later section follow those of the earlier
-    ones, as in Wireshark's ``frame.interface_id``.
+    Interfaces are numbered through the file, those of a later section after those of the earlier
+    ones, so that a number means one interface. (Wireshark begins anew in each section.)
     """
 
     #: A file that declares more is made to exhaust memory.
