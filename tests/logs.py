@@ -49,13 +49,10 @@ class LogBuilder:
         server_side: dict[str, Any] | None = None,
         **fields: Any,
     ) -> LogBuilder:
-        """Add a connection: each side's states as ``"0 SYN_SENT sent_syn, 0.1 ESTABLISHED received_syn_ack"``."""
+        """Add a connection; states as ``"0 SYN_SENT sent_syn, 0.1 ESTABLISHED received_syn_ack"``."""
         conn = len(self._connections)
-        rows = [
-            self._row(conn, side, text)
-            for side, states in enumerate((client, server))
-            for text in states.split(",")
-        ]
+        sides = enumerate((client, server))
+        rows = [self._row(conn, side, text) for side, states in sides for text in states.split(",")]
         start, end = rows[0]["start"], max(row["start"] for row in rows)
         connection = _zero(CONNECTIONS, start=start, end=end if last is None else at(last), older=-1)
         connection["version"] = ip_address(_split(endpoints[0])[0]).version
@@ -132,7 +129,8 @@ def leaked(builder: LogBuilder, **given: Any) -> LogBuilder:
     """A connection that the client closes after a second, and the server never."""
     given.setdefault("client_side", {"fin_time": 1, "fins": 1})
     return builder.connection(
-        f"{OPENING_CLIENT}, 1 FIN_WAIT1 sent_fin, 1.1 FIN_WAIT2 received_ack_of_fin, 61.1 CLOSE timer_fin_wait2",
+        f"{OPENING_CLIENT}, 1 FIN_WAIT1 sent_fin, 1.1 FIN_WAIT2 received_ack_of_fin, "
+        "61.1 CLOSE timer_fin_wait2",
         f"{OPENING_SERVER}, 1 CLOSE_WAIT received_fin",
         **{"first_closer": 1, "last": 1.1, **given},
     )

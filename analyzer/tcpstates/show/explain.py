@@ -14,6 +14,7 @@ from tcpstates.states import TRANSITIONS, Event, State, parse_state
 
 _INDENT = "  "
 _NAME_WIDTH = 21
+_STATES_WIDTH = 28
 
 
 def explain(name: str, width: int = 80) -> str:
@@ -25,16 +26,23 @@ def explain(name: str, width: int = 80) -> str:
         If ``name`` is neither.
     """
     outcome = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if outcome in OUTCOMES:
+    state = _state(name)
+    # Tables print states in capitals and outcomes in small letters: CLOSING is a state, closing an outcome
+    if outcome in OUTCOMES and (state is None or not name.isupper()):
         return "\n".join(_explanation(outcome, OUTCOME_TEXTS[outcome], (), width))
+    if state is not None:
+        return "\n".join(_explanation(state.name, STATE_TEXTS[state], _ways(state), width))
+    raise UsageError(
+        f"nothing to explain about {name!r}; use a state ({', '.join(State.__members__)}) "
+        f"or an outcome ({', '.join(OUTCOMES)})"
+    )
+
+
+def _state(name: str) -> State | None:
     try:
-        state = parse_state(name)
+        return parse_state(name)
     except ValueError:
-        raise UsageError(
-            f"nothing to explain about {name!r}; use a state ({', '.join(State.__members__)}) "
-            f"or an outcome ({', '.join(OUTCOMES)})"
-        ) from None
-    return "\n".join(_explanation(state.name, STATE_TEXTS[state], _ways(state), width))
+        return None
 
 
 def everything() -> str:
@@ -95,8 +103,10 @@ def _steps(heading: str, preposition: str, steps: Mapping[tuple[Event, str], lis
     if steps:
         yield from ("", heading)
     for (event, section), states in steps.items():
-        names = f"{len(states)} states" if len(states) > 3 else ", ".join(states)
-        yield f"{_INDENT}{event.label:<22}{preposition + ' ' + names:<34}{_cited(section)}"
+        names = f"{preposition} {', '.join(states)}"
+        if len(names) > _STATES_WIDTH:
+            names = f"{preposition} {len(states)} states"
+        yield f"{_INDENT}{event.label:<{_NAME_WIDTH}} {names:<{_STATES_WIDTH}} {_cited(section)}"
 
 
 def _cited(section: str) -> str:

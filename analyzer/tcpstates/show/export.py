@@ -84,7 +84,8 @@ def _codes(piece: Values) -> list[int]:
 
 def _numbers(piece: Values) -> list[Any]:
     assert isinstance(piece, np.ndarray)
-    return piece.tolist()
+    numbers: list[Any] = piece.tolist()
+    return numbers
 
 
 def _stamps(piece: Values) -> list[str]:

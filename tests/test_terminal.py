@@ -1,0 +1,55 @@
+"""The summary in the terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from logs import LogBuilder, leaked, normal_close
+from rich.console import Console
+from tcpstates.show.terminal import print_summary
+
+
+def shown(builder: LogBuilder, width: int = 80, **options: Any) -> str:
+    stream = io.StringIO()
+    print_summary(builder.analysis().summary, Console(file=stream, width=width, **options))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_it_fits(width: int) -> None:
+    builder = leaked(LogBuilder(), endpoints=("[2001:db8:1:2:3:4:5:6]:40000", "[2001:db8:6:5:4:3:2:1]:8080"))
+    assert max(map(len, shown(builder, width).splitlines())) <= min(width, 100)
+
+
+def test_plain_where_there_is_no_terminal() -> None:
+    assert "\x1b" not in shown(leaked(LogBuilder()))
+    assert "\x1b[1;31m" in shown(leaked(LogBuilder()), force_terminal=True, color_system="standard")
+
+
+def test_the_next_command_can_be_pasted_into_a_shell() -> None:
+    text = shown(leaked(LogBuilder(files=("my capture.pcap",))))
+    assert "tcpstates timeline 'my capture.pcap' --conn 0" in text
+
+
+def test_names_in_brackets_are_no_markup() -> None:
+    assert "[bold]x.pcap" in shown(leaked(LogBuilder(files=("[bold]x.pcap",))))
+
+
+def test_more_findings_than_are_shown() -> None:
+    builder = LogBuilder()
+    for port in range(7):
+        leaked(builder, endpoints=("10.0.0.1:40000", f"10.0.0.5:{port}"))
+    text = shown(builder)
+    assert text.count("error  stuck_close_wait") == 5
+    assert "and 2 findings more: tcpstates findings a.pcap" in text
+
+
+def test_an_empty_capture() -> None:
+    assert shown(LogBuilder(files=("a.pcap",))).splitlines()[0] == "a.pcap"
+
+
+def test_states_are_counted_per_side() -> None:
+    text = shown(leaked(normal_close(LogBuilder())))
+    assert ["CLOSE", "2", "1"] in [line.split() for line in text.splitlines()]
