@@ -154,6 +154,10 @@ def test_standard_input(run: Run, clean: Path, monkeypatch: pytest.MonkeyPatch) 
         assert run("connections", "-", "--csv").stdout.count("\n") == 2
 
 
+def test_the_commands_to_run_next_name_the_captures_as_they_were_given(run: Run, leak: Path) -> None:
+    assert f"tcpstates timeline {leak} --conn" in " ".join(run("analyze", leak).stdout.split())
+
+
 @pytest.mark.parametrize(
     ("severity", "status"),
     [("note", ExitCode.FINDINGS), ("warning", ExitCode.FINDINGS), ("error", ExitCode.DONE)],
@@ -227,6 +231,26 @@ def test_wrong_usage_is_one_line(run: Run, clean: Path, arguments: list[str], me
     assert (result.status, result.stdout) == (ExitCode.USAGE, "")
     assert message in result.stderr
     assert result.stderr.splitlines()[-1].startswith("tcpstates: ")
+
+
+def test_a_name_that_is_no_text_is_no_obstacle(clean: Path, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff\xe9.pcap"
+    try:
+        Path(os.fsdecode(path)).write_bytes(clean.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes text only")
+    for verb in ("analyze", "timeline", "connections"):
+        command = [sys.executable, "-m", "tcpstates", verb, path]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_terminal_that_knows_only_ascii(leak: Path) -> None:
+    command = [sys.executable, "-m", "tcpstates", "analyze", str(leak)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert result.stdout.isascii()
+    assert b"######" in result.stdout
+    assert b"\\u" not in result.stdout
 
 
 def test_what_was_skipped_is_counted_on_stderr(run: Run, captures: Path) -> None:

@@ -68,8 +68,8 @@ def test_the_explanation_is_a_sentence_with_figures() -> None:
         leaked(builder, **from_client(number))
     [explanation] = builder.analysis().findings["explanation"]
     assert explanation == (
-        "3 connections from 2 clients sat in CLOSE_WAIT for up to 5 min 12 s and still were: "
-        "the client has closed, the server's application never closes its socket."
+        "3 connections from 2 clients sat in CLOSE_WAIT for up to 5 min 12 s, to the end of the capture: "
+        "the client has closed, the server's application does not close its socket."
     )
 
 

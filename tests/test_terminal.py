@@ -13,7 +13,8 @@ from tcpstates.show.terminal import print_summary
 
 def shown(builder: LogBuilder, width: int = 80, **options: Any) -> str:
     stream = io.StringIO()
-    print_summary(builder.analysis().summary, Console(file=stream, width=width, **options))
+    console = Console(file=stream, width=width, **options)
+    print_summary(builder.analysis().summary, console, builder.files)
     return stream.getvalue()
 
 

@@ -7,7 +7,9 @@ numba nor pandas. Data go to stdout; progress, damage and what was skipped to st
 from __future__ import annotations
 
 import functools
+import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,7 @@ _INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 
 def main() -> None:
     """Run the command and exit with one of ``errors.ExitCode``; an error is one line on stderr."""
+    _never_fail_to_encode()
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -41,8 +44,16 @@ def main() -> None:
     except TcpstatesError as error:
         status = _complain(str(error), error.exit_code)
     except OSError as error:
-        status = _complain(_about_file(error), ExitCode.USAGE)
+        denied = isinstance(error, PermissionError)
+        status = _complain(_about_output(error), ExitCode.NO_PERMISSION if denied else ExitCode.USAGE)
     sys.exit(status)
+
+
+def _never_fail_to_encode() -> None:
+    """Names of files need not be text, and a terminal need not know every character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(message: str, status: ExitCode) -> ExitCode:
@@ -54,18 +65,15 @@ def _say(message: str) -> None:
     click.echo(f"tcpstates: {message}", err=True)
 
 
-def _quiet_stdout() -> int:
+def _quiet_stdout() -> ExitCode:
     """Whoever read our output has seen enough; what is still to be flushed goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitCode.DONE
 
 
-def _about_file(error: OSError) -> str:
-    return (
-        f"{error.filename}: {error.strerror}; choose another place to write to"
-        if error.filename
-        else str(error)
-    )
+def _about_output(error: OSError) -> str:
+    """What kept us from writing; reading raises errors of its own."""
+    return f"{error.filename or 'the output'}: {error.strerror}; write to another place"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -203,7 +211,7 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
     analysis = _analyze(**given)
     from tcpstates.show.terminal import print_summary
 
-    print_summary(analysis.summary, _console())
+    print_summary(analysis.summary, _console(), given["captures"])
     if output is not None:
         _write_all(analysis, output)
     return _status(analysis, fail_on)
@@ -296,7 +304,7 @@ def _check_output(file: Path | None, captures: tuple[str, ...]) -> None:
 
 def _width() -> int | None:
     """Columns of the terminal; None where there is none."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _console() -> Any:

@@ -29,7 +29,7 @@ class _Bins(NamedTuple):
 
     def of(self, times: np.ndarray) -> np.ndarray:
         """The first bin that begins at each of ``times`` or later, ``number`` if none does."""
-        return np.minimum(-((self.first - times) // self.every), self.number)
+        return np.asarray(np.minimum(-((self.first - times) // self.every), self.number))
 
     def starts(self) -> np.ndarray:
         return self.first + self.every * np.arange(self.number)

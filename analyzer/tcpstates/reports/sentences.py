@@ -37,13 +37,12 @@ class Figures(NamedTuple):
         return "client" if self.culprit == "server" else "server"
 
     @property
-    def still(self) -> str:
+    def to_the_end(self) -> str:
         """How many of them still were when the capture ended."""
         if not self.lasting:
             return ""
-        if self.lasting == self.connections:
-            return " and still " + self.was
-        return f", {self.lasting:,} of them still"
+        some = "" if self.lasting == self.connections else f"{self.lasting:,} of them "
+        return f", {some}to the end of the capture"
 
 
 #: One sentence per outcome that can be a finding. ``{who}`` and the like are properties of ``Figures``.
@@ -54,17 +53,17 @@ _SENTENCES: dict[str, str] = {
     "unreachable": "{who} {was} ended by an ICMP error before the server could answer.",
     "no_answer": "{who} got no answer to the SYN {up_to}: the packets are dropped on the way, or nobody is "
     "there.",
-    "half_open": "{who} stayed half open {up_to}: the server's SYN-ACK was never acknowledged{still_there}.",
+    "half_open": "{who} stayed half open {up_to}{to_the_end}: the server's SYN-ACK was never acknowledged.",
     "timed_out": "{who} {was} given up after retransmitting without an answer.",
-    "stuck_close_wait": "{who} sat in CLOSE_WAIT {up_to}{still_there}: the {other} has closed, the "
-    "{culprit}'s application never closes its socket.",
-    "stuck_fin_wait1": "{who} sat in FIN_WAIT1 {up_to}{still_there}: the {other}'s FIN is not acknowledged "
+    "stuck_close_wait": "{who} sat in CLOSE_WAIT {up_to}{to_the_end}: the {other} has closed, the "
+    "{culprit}'s application does not close its socket.",
+    "stuck_fin_wait1": "{who} sat in FIN_WAIT1 {up_to}{to_the_end}: the {other}'s FIN is not acknowledged "
     "by the {culprit}.",
-    "stuck_fin_wait2": "{who} sat in FIN_WAIT2 {up_to}{still_there}: the {other}'s FIN is acknowledged, but "
+    "stuck_fin_wait2": "{who} sat in FIN_WAIT2 {up_to}{to_the_end}: the {other}'s FIN is acknowledged, but "
     "the {culprit} sends none of its own.",
-    "stuck_closing": "{who} sat in CLOSING {up_to}{still_there}: the FINs crossed, and the {culprit} does "
+    "stuck_closing": "{who} sat in CLOSING {up_to}{to_the_end}: the FINs crossed, and the {culprit} does "
     "not acknowledge the {other}'s.",
-    "stuck_last_ack": "{who} sat in LAST_ACK {up_to}{still_there}: the {culprit} does not acknowledge the "
+    "stuck_last_ack": "{who} sat in LAST_ACK {up_to}{to_the_end}: the {culprit} does not acknowledge the "
     "{other}'s FIN, the last step of the close.",
     "reset_by_client": "{who} {was} aborted by a RST of the client, {age} after {its} first frame.",
     "reset_by_server": "{who} {was} aborted by a RST of the server, {age} after {its} first frame.",
@@ -84,7 +83,7 @@ def sentence(outcome: str, figures: Figures) -> str:
         up_to=figures.up_to,
         culprit=figures.culprit,
         other=figures.other,
-        still_there=figures.still,
+        to_the_end=figures.to_the_end,
         age=("" if figures.connections == 1 else "at most ") + duration(figures.longest),
         its="its" if figures.connections == 1 else "their",
         it="it" if figures.connections == 1 else "them",

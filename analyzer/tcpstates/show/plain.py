@@ -84,6 +84,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
 }
 
 _GAP = "  "
+_DATED, _UNDATED = "2026-01-31 12:00:00.000000", "12:00:00.000000"
 
 
 class _Cells(NamedTuple):
@@ -133,21 +134,23 @@ def _cells(table: Table, view: View) -> _Cells:
     if len(view.source) == 2:
         return _endpoint_cells(table, view)
     name = view.source[0]
-    values = table.values[name]
     dtype = next(column.dtype for column in table.columns if column.name == name)
-    if isinstance(values, Labels):
-        widest, texts = _longest(values.names), _label_texts
-    elif dtype == "time":
-        dated = _spans_days(values)
-        widest, texts = (26 if dated else 15), (_moment_texts if dated else _clock_texts)
-    elif dtype == "duration":
-        widest, texts = 11, _duration_texts
-    elif dtype == "text":
-        widest, texts = _longest(values.tolist()), _plain_texts
-    else:
-        widest, texts = len(str(values.max(initial=0))), _number_texts
+    widest, texts = _measured(dtype, table.values[name])
     right = dtype in ("nullable", "count", "port", "duration")
     return _Cells(view, max(widest, len(view.title)), right, lambda part: texts(part.values[name]))
+
+
+def _measured(dtype: str, values: Values) -> tuple[int, Callable[[Values], list[str]]]:
+    """The widest cell of a column, and what makes cells of a piece of it."""
+    if isinstance(values, Labels):
+        return _longest(_occurring(values)), _label_texts
+    if dtype == "time":
+        return (len(_DATED), _moment_texts) if _spans_days(values) else (len(_UNDATED), _clock_texts)
+    if dtype == "duration":
+        return _longest(_duration_texts(np.sort(values)[-1:])), _duration_texts
+    if dtype == "text":
+        return _longest(values.tolist()), _plain_texts
+    return len(str(values.max(initial=0))), _number_texts
 
 
 def _endpoint_cells(table: Table, view: View) -> _Cells:
@@ -170,6 +173,11 @@ def _endpoint_texts(part: Table, address: str, port: str) -> list[str]:
 
 def _longest(texts: Iterable[str]) -> int:
     return max(map(len, texts), default=0)
+
+
+def _occurring(values: Labels) -> list[str]:
+    used = np.flatnonzero(np.bincount(values.codes[values.codes >= 0], minlength=len(values.names)))
+    return [values.names[code] for code in used.tolist()]
 
 
 def _label_texts(values: Values) -> list[str]:

@@ -20,22 +20,29 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green
 _BAR = 24
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Print ``summary`` to ``console``, no wider than it and than 100 columns."""
+def print_summary(summary: Summary, console: Console, captures: Sequence[str]) -> None:
+    """Print ``summary`` to ``console``, no wider than it and than 100 columns.
+
+    Parameters
+    ----------
+    summary : what to print.
+    console : where to.
+    captures : how the captures were named on the command line, for the commands to run next.
+    """
     width = min(console.width, 100)
     with console.capture() as captured:
-        for part in _parts(summary):
+        for part in _parts(summary, captures, console.options.ascii_only):
             console.print(part, width=width, highlight=False)
     # rich fills lines up with blanks, which are in the way of whoever copies or compares the text
     console.file.write(re.sub(" +$", "", captured.get(), flags=re.MULTILINE))
 
 
-def _parts(summary: Summary) -> Iterator[RenderableType]:
+def _parts(summary: Summary, captures: Sequence[str], ascii_only: bool) -> Iterator[RenderableType]:
     yield _headline(summary)
     if summary.connections:
-        yield from ("", _heading("Connections"), _outcomes(summary))
+        yield from ("", _heading("Connections"), _outcomes(summary, ascii_only))
     if summary.findings:
-        yield from ("", _heading("Findings, worst first"), *_findings(summary))
+        yield from ("", _heading("Findings, worst first"), *_findings(summary, captures))
     elif summary.connections:
         yield from ("", Text("Nothing is stuck or abnormal.", "green"))
     if summary.connections:
@@ -69,7 +76,7 @@ def _span(summary: Summary) -> str:
     return f"{clock(summary.start)} UTC, {duration(summary.end - summary.start)}"
 
 
-def _outcomes(summary: Summary) -> RenderableType:
+def _outcomes(summary: Summary, ascii_only: bool) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=19)
     table.add_column(justify="right")
@@ -77,43 +84,45 @@ def _outcomes(summary: Summary) -> RenderableType:
     most = max(summary.outcomes.values())
     for outcome, number in summary.outcomes.items():
         style = STYLES[SEVERITY[outcome]]
-        table.add_row(Text(outcome, style), f"{number:,}", Text(_bar(number / most), style))
+        table.add_row(Text(outcome, style), f"{number:,}", Text(_bar(number / most, ascii_only), style))
     return _indented(table)
 
 
-def _bar(share: float) -> str:
-    """A bar in eighths of a character, at least one of them."""
+def _bar(share: float, ascii_only: bool) -> str:
+    """A bar in eighths of a character, at least one of them; in whole ones where there are no eighths."""
+    if ascii_only:
+        return "#" * max(round(share * _BAR), 1)
     eighths = max(round(share * _BAR * 8), 1)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-def _findings(summary: Summary) -> Iterator[RenderableType]:
+def _findings(summary: Summary, captures: Sequence[str]) -> Iterator[RenderableType]:
     for number, finding in enumerate(summary.findings):
         if number:
             yield ""
-        yield _indented(_finding(finding, summary))
+        yield _indented(_finding(finding, captures))
     if summary.more_findings:
         more = f"and {counted(summary.more_findings, 'finding')} more: "
-        yield from ("", _indented(Text(more + _command("findings", summary))))
+        yield from ("", _indented(Text(more + _command("findings", captures))))
 
 
-def _finding(finding: Finding, summary: Summary) -> RenderableType:
+def _finding(finding: Finding, captures: Sequence[str]) -> RenderableType:
     server = endpoint(finding.server_addr, finding.server_port)
     style = STYLES[finding.severity]
     title = Text.assemble((finding.severity, style), "  ", (finding.outcome, "bold"), "  ", server)
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", min_width=10)
     facts.add_column(overflow="fold")
-    for name, text in _facts(finding, summary):
+    for name, text in _facts(finding, captures):
         facts.add_row(name, text)
     return Group(title, _indented(Text(finding.explanation)), _indented(facts))
 
 
-def _facts(finding: Finding, summary: Summary) -> Iterator[tuple[str, RenderableType]]:
+def _facts(finding: Finding, captures: Sequence[str]) -> Iterator[tuple[str, RenderableType]]:
     if finding.culprit:
         yield "to blame", finding.culprit
     yield "since", _since(finding)
-    yield "look at", _command("timeline", summary, "--conn", str(finding.example))
+    yield "look at", _command("timeline", captures, "--conn", str(finding.example))
     yield "Wireshark", finding.wireshark_filter
 
 
@@ -126,8 +135,8 @@ def _since(finding: Finding) -> str:
     return f"{first} UTC, the last one {last}"
 
 
-def _command(verb: str, summary: Summary, *options: str) -> str:
-    return shlex.join(["tcpstates", verb, *summary.files, *options])
+def _command(verb: str, captures: Sequence[str], *options: str) -> str:
+    return shlex.join(["tcpstates", verb, *captures, *options])
 
 
 def _states(summary: Summary) -> RenderableType:
