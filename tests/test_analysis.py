@@ -96,6 +96,13 @@ def test_arguments_that_cannot_be_understood(captures: Path, options: dict[str, 
         tcpstates.analyze(captures / "refused.pcap", **options)
 
 
+def test_a_table_that_there_is_not() -> None:
+    with pytest.raises(
+        tcpstates.UsageError, match="table cannot be 'conections'; use one of connections, timeline"
+    ):
+        LogBuilder().analysis().table("conections")
+
+
 def test_what_is_no_capture_raises(tmp_path: Path) -> None:
     with pytest.raises(tcpstates.CaptureError, match=r"missing\.pcap"):
         tcpstates.analyze(tmp_path / "missing.pcap")

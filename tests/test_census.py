@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.analysis import Analysis
@@ -46,6 +46,7 @@ def test_bins_are_aligned_to_the_epoch() -> None:
     ]
 
 
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(0, 8), min_size=1, max_size=5),
     st.sampled_from(["250ms", "1s", "3s"]),

@@ -23,7 +23,7 @@ from tcpstates.reports.table import Table
 from tcpstates.reports.thresholds import stuck_thresholds
 from tcpstates.reports.timeline import timeline
 from tcpstates.reports.when import parse_duration, parse_instant
-from tcpstates.schema import SEVERITIES
+from tcpstates.schema import SEVERITIES, TABLES
 from tcpstates.states import State
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ class Analysis:
         conn : for ``timeline``, the one connection to list.
         local : whether an ``at`` that names no zone is local time, not UTC.
         """
+        _check("table", name, tuple(TABLES))
         log = self.log
         if name == "connections":
             return connections(log, self.outcomes)

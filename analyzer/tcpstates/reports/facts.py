@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from tcpstates.reports.log import LIVE, Log, bit_set
+from tcpstates.reports.log import CLOSING_STATES, LIVE, Log, bit_set
 from tcpstates.schema import NO_TIME
 from tcpstates.states import Event, Side, State
 
@@ -74,20 +74,34 @@ class Facts:
         """Whether the capture holds any frame of that side."""
         return self.log.per_side("frames") > 0
 
-    @cached_property
-    def attempts(self) -> Stays:
-        """The clients' stays in SYN_SENT."""
-        return self.stays(State.SYN_SENT).of(Side.CLIENT)
-
     def gave_up(self, *states: State) -> np.ndarray:
         """The connections of which a side in one of ``states`` retransmitted until it gave up."""
         rows = self._endings((Event.TIMER_RETRANSMISSION,), states)
         return np.unique(self.log.transitions["conn"][rows])
 
-    def stays(self, state: State, actor_is_peer: bool = False) -> Stays:
-        """All stays in ``state``; the time counts as waited in which the actor sent no data."""
+    @cached_property
+    def attempts(self) -> Stays:
+        """The stays in SYN_SENT of clients of which the capture shows no connection that came of it."""
+        opened = self.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES)
+        return self.stays(State.SYN_SENT, among=~opened).of(Side.CLIENT)
+
+    def stays(
+        self, state: State, *, among: np.ndarray | None = None, over: int = -1, actor_is_peer: bool = False
+    ) -> Stays:
+        """Stays in ``state``; the time counts as waited in which the side that must act sent no data.
+
+        Parameters
+        ----------
+        state : which state.
+        among : the sides that are asked about, bool of shape (connections, 2); all if None.
+        over : stays that lasted longer only, ns; few do, and the rest need not be looked at.
+        actor_is_peer : whether it is the peer that must act.
+        """
         log = self.log
         rows = np.flatnonzero(log.state == state)
+        if among is not None:
+            rows = rows[among.ravel()[log.side_of_row[rows]]]
+        rows = rows[log.row_ends[rows] - log.transitions["start"][rows] > over]
         side = log.side_of_row[rows]
         start, end = log.transitions["start"][rows], log.row_ends[rows]
         active = np.clip(log.sides["last_data"][side ^ actor_is_peer], start, end)

@@ -48,8 +48,8 @@ class Log:
 
     @cached_property
     def side_of_row(self) -> np.ndarray:
-        """int64 per transition: its side's row in ``sides``."""
-        side: np.ndarray = self.transitions["conn"].astype(np.int64) * 2
+        """int32 per transition: its side's row in ``sides``."""
+        side: np.ndarray = self.transitions["conn"] * np.int32(2)
         side += self.transitions["side"]
         return side
 

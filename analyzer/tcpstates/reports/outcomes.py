@@ -147,21 +147,21 @@ def _unreachable(facts: Facts) -> Verdict:
 def _no_answer(facts: Facts) -> Verdict:
     """A SYN that nothing answered, for long, repeatedly, or until the client gave up."""
     attempts = facts.attempts
-    opened = np.any(facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES), axis=1)
+    answered = server(facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES))
     repeated = client(facts.log.per_side("syns")) > 1
     given_up = client(facts.finally_in(State.CLOSE))
     long = attempts.lasted >= NO_ANSWER_AFTER
-    unanswered = ~opened[attempts.conn] & (long | (repeated | given_up)[attempts.conn])
+    unanswered = ~answered[attempts.conn] & (long | (repeated | given_up)[attempts.conn])
     return _over_stays(attempts.where(unanswered), NETWORK)
 
 
 def _half_open(facts: Facts) -> Verdict:
     """A SYN-ACK that the client never acknowledged, for long or repeatedly."""
-    stays = facts.stays(State.SYN_RECV).of(Side.SERVER)
-    completed = server(facts.ever(State.ESTABLISHED, *CLOSING_STATES))
+    completed = facts.ever(State.ESTABLISHED, *CLOSING_STATES)
+    stays = facts.stays(State.SYN_RECV, among=~completed).of(Side.SERVER)
     repeated = server(facts.log.per_side("syn_acks")) > 1
     long = stays.lasted >= HALF_OPEN_AFTER
-    return _over_stays(stays.where(~completed[stays.conn] & (long | repeated[stays.conn])), CLIENT)
+    return _over_stays(stays.where(long | repeated[stays.conn]), CLIENT)
 
 
 def _timed_out(facts: Facts) -> Verdict:
@@ -174,10 +174,11 @@ def _stuck(state: State, actor_is_peer: bool) -> Rule:
     """A side that stayed in ``state`` because it, or its peer, did not do what was due."""
 
     def rule(facts: Facts) -> Verdict:
-        stays = facts.stays(state, actor_is_peer)
+        threshold = facts.stuck_after[state]
+        stays = facts.stays(state, over=threshold, actor_is_peer=actor_is_peer)
         # Of a side that the capture never shows, nothing can be said to be missing
         heard = facts.heard[stays.conn, stays.side ^ actor_is_peer]
-        stuck = stays.where((stays.waited > facts.stuck_after[state]) & heard)
+        stuck = stays.where((stays.waited > threshold) & heard)
         stuck = stuck.where(np.argsort(stuck.waited))  # of several the longest, which is the last, counts
         return _over_stays(stuck, stuck.side ^ actor_is_peer)
 
