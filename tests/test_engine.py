@@ -475,3 +475,56 @@ def test_thousands_of_connections_keep_their_numbers_and_states() -> None:
     last = result.transitions[np.append(np.diff(result.transitions["side"]) != 0, True)]
     assert set(last["state"][0::2]) == {STATE_NAMES.index("TIME_WAIT")}
     assert set(last["state"][1::2]) == {STATE_NAMES.index("CLOSE")}
+
+
+# Silence ----------------------------------------------------------------------------------------
+
+
+def test_attempt_that_goes_unanswered_is_given_up_when_its_next_syn_was_due(talk: Transcript) -> None:
+    for second in (0, 1, 2, 3):
+        talk.client(f"SYN seq=0 @{second}")
+    assert talk.ends_in(until=3.5) == ("SYN_SENT", "CLOSE")
+    assert talk.story("client", until=60)[-1] == "CLOSE 4.000 assumed timer_retransmission"
+
+
+def test_syns_go_on_at_one_interval_and_then_double_on_linux(talk: Transcript) -> None:
+    for second in (0, 1, 2, 3, 4, 5, 7, 11):
+        talk.client(f"SYN seq=0 @{second}")
+    assert talk.story("client", until=60)[-1] == "CLOSE 19.000 assumed timer_retransmission"
+
+
+def test_syn_ack_that_goes_unanswered_is_given_up(talk: Transcript) -> None:
+    talk.client("SYN seq=0")
+    for second in (0.01, 1, 3, 7, 15, 31):
+        talk.server(f"SYN ACK seq=0 ack=1 @{second}")
+    assert talk.ends_in(until=60)[1] == "SYN_RECV"
+    assert talk.story("server", until=70)[-1] == "CLOSE 63.000 assumed timer_retransmission"
+
+
+def test_data_that_is_never_acknowledged_ends_its_sender_not_its_peer(talk: Transcript) -> None:
+    talk.opened()
+    for second in (1, 1.2, 1.6, 2.4, 4.0):
+        talk.client(f"PSH ACK seq=1 ack=1 len=10 @{second}")
+    assert talk.ends_in(until=5) == ("ESTABLISHED", "ESTABLISHED")
+    assert talk.ends_in(until=30) == ("CLOSE", "ESTABLISHED")
+    assert talk.story("client", until=30)[-1] == "CLOSE 7.200 assumed timer_retransmission"
+    talk.client("PSH ACK seq=1 ack=1 len=10 @8")  # the interval was longer than judged
+    assert talk.timeline("client", until=9) == ["SYN_SENT", "ESTABLISHED"]
+
+
+def test_fin_that_is_not_repeated_was_acknowledged_unseen(talk: Transcript) -> None:
+    talk.opened()
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.server("ACK seq=1 ack=2")
+    talk.server("FIN ACK seq=1 ack=2")
+    assert talk.ends_in(until=2) == ("FIN_WAIT2", "LAST_ACK")
+    assert talk.ends_in(until=10) == ("TIME_WAIT", "CLOSE")
+    assert talk.story("server", until=10)[-1] == "CLOSE 0.050 inferred received_ack_of_fin"
+    assert talk.ends_in(until=70) == ("CLOSE", "CLOSE")
+
+
+def test_fin_repeated_late_was_not_acknowledged_after_all(talk: Transcript) -> None:
+    talk.opened()
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.client("FIN ACK seq=1 ack=1 @5")
+    assert talk.ends_in() == ("FIN_WAIT1", "ESTABLISHED")

@@ -73,7 +73,7 @@ class Engine:
         """
         flows = self._count("flow_count")
         with np.errstate(over="ignore"):
-            grow(self._memory.log, self._count("entry_count") + 2 * flows)  # a timer may end each side
+            grow(self._memory.log, self._count("entry_count") + 4 * flows)  # timers add two to a side
             _slots, _flows, sockets, log, core = self._memory
             rows = np.zeros(step.expire(sockets, log, core, now), TRANSITIONS)
             rows = rows[: step.collect(sockets, log, core, rows)]

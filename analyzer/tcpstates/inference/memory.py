@@ -42,6 +42,8 @@ SOCKETS = _extend(
         ("ack_of_fin_time", "i8"),  # the same for its FIN
         ("reset_time", "i8"),  # the last RST that it accepted
         ("time_wait_restart", "i8"),  # the last segment that restarted its TIME_WAIT
+        ("sent_at", "i8"),  # the last transmission of the oldest that the peer must acknowledge
+        ("backoff", "i8"),  # the interval before it, ns
         ("head", "i4"),  # its first and last entry in the log
         ("tail", "i4"),
         ("happened", "u4"),  # bit set of states.Event
@@ -74,6 +76,7 @@ SOCKETS = _extend(
         ("known", "u1"),  # Known bits
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
         ("wscale", "i1"),
+        ("sent_times", "u1"),  # how often it was sent by then; 0 while nothing is outstanding
         ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
     ],
 )
@@ -115,6 +118,8 @@ CORE = np.dtype(
         ("bad_checksums", "i8"),
         ("time_wait", "i8"),  # ns
         ("fin_timeout", "i8"),  # ns
+        ("maximum_rto", "i8"),  # ns
+        ("linear_syn_retries", "i8"),
         ("seed", "u8"),
         ("any_ack_restarts", "u1"),
         ("trusts_bad_checksums", "u1"),
@@ -142,6 +147,7 @@ def new_memory(timers: Timers, trusts_bad_checksums: bool, seed: int) -> Memory:
     core = np.zeros(1, CORE)
     core["free_entry"] = -1
     core["time_wait"], core["fin_timeout"] = timers.time_wait, timers.fin_timeout
+    core["maximum_rto"], core["linear_syn_retries"] = timers.maximum_rto, timers.linear_syn_retries
     core["any_ack_restarts"] = timers.any_ack_restarts_time_wait
     core["trusts_bad_checksums"], core["seed"] = trusts_bad_checksums, seed
     core["transitions"] = transition_array()

@@ -64,6 +64,7 @@ SENT_FIN, RECEIVED_FIN = int(Event.SENT_FIN), int(Event.RECEIVED_FIN)
 RECEIVED_ACK_OF_FIN = int(Event.RECEIVED_ACK_OF_FIN)
 SENT_RST, RECEIVED_RST = int(Event.SENT_RST), int(Event.RECEIVED_RST)
 TIMER_2MSL, TIMER_FIN_WAIT2 = int(Event.TIMER_2MSL), int(Event.TIMER_FIN_WAIT2)
+TIMER_RETRANSMISSION = int(Event.TIMER_RETRANSMISSION)
 REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
 
 OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
@@ -82,6 +83,10 @@ LONGEST_CROSSING = 500 * MILLISECOND
 CROSSING_SLACK = 5 * MILLISECOND
 #: A SYN captured this much after its SYN-ACK was not sent after it (the initial RTO is 1 s, RFC 6298).
 REORDERED_SYN = 500 * MILLISECOND
+#: The retransmission timer: its least value, how late it may fire, and what no first one exceeds (RFC 6298).
+SHORTEST_RTO = 200 * MILLISECOND
+LATE_TIMER = 300 * MILLISECOND
+LONGEST_FIRST_RTO = 3_000 * MILLISECOND
 #: An old SYN may still arrive this long after the connection went on without it.
 LATE_SYN = 2_000 * MILLISECOND
 #: Sequence numbers further away than this are another connection's.
@@ -439,9 +444,10 @@ def _find(slots, flows, sockets, log, core, s):
 @inner
 def _end_old_socket(sockets, log, core, old, s):
     """The sender of a SYN or SYN-ACK has a new socket: the one it had in connection ``old`` is gone."""
-    x = sockets[_sender(sockets, old, s)]
+    i = _sender(sockets, old, s)
+    x = sockets[i]
+    _run_timers(log, core, x, sockets[i ^ 1], s["time"])
     if x["tunnel"] == s["tunnel"] and x["state"] != CLOSE:
-        _expire(log, core, x, s["time"])
         _happen(log, core, x, REUSED, INFERRED, s["time"], s["frame"], s["file"])
 
 
@@ -458,8 +464,16 @@ def _state_since(log, x):
 
 
 @inner
-def _expire(log, core, x, now):
-    """End a TIME_WAIT, or a FIN_WAIT2 that no process is seen to hold, whose time is over."""
+def _run_timers(log, core, x, y, now):
+    """End what time has ended on both sides; what one timer ends can start another."""
+    for _ in range(2):
+        _expire(log, core, x, y, now)
+        _expire(log, core, y, x, now)
+
+
+@inner
+def _expire(log, core, x, y, now):
+    """End what time has ended for side ``x``: TIME_WAIT, FIN_WAIT2, an attempt that it gave up."""
     if x["state"] == IN_TIME_WAIT:
         due = max(_state_since(log, x), x["time_wait_restart"]) + core["time_wait"]
         if due <= now:
@@ -468,6 +482,30 @@ def _expire(log, core, x, now):
         due = _state_since(log, x) + core["fin_timeout"]
         if due <= now:
             _happen(log, core, x, TIMER_FIN_WAIT2, ASSUMED, due, np.uint32(0), x["control_file"])
+    elif x["sent_times"] and (y["frames"] or x["state"] == SYN_SENT):
+        _end_in_silence(log, core, x, y, now)
+
+
+@inner
+def _end_in_silence(log, core, x, y, now):
+    """``x`` awaits an acknowledgement: it repeats what it sent, or has got it, or is gone (3.8.1, 3.8.3)."""
+    if x["sent_times"] > 1:
+        is_linear = x["state"] == SYN_SENT and x["syns"] <= 1 + core["linear_syn_retries"]
+        interval = max(x["backoff"] if is_linear else 2 * x["backoff"], SHORTEST_RTO)
+        due = x["sent_at"] + min(interval, core["maximum_rto"])
+        if now - due > max(x["backoff"] // 4, LATE_TIMER):
+            _happen(log, core, x, TIMER_RETRANSMISSION, ASSUMED, due, np.uint32(0), x["control_file"])
+    elif (
+        x["fin"] == FIN_SEEN
+        and not _has(x, RECEIVED_ACK_OF_FIN)
+        and x["state"] != CLOSE
+        and now - x["control_time"] > LONGEST_FIRST_RTO
+    ):
+        # A FIN that was never repeated was acknowledged, but the capture missed it
+        time, frame, file = x["control_time"], x["control_frame"], x["control_file"]
+        _happen(log, core, y, RECEIVED_FIN, INFERRED, time, frame, file)
+        _happen(log, core, x, RECEIVED_ACK_OF_FIN, INFERRED, time, frame, file)
+        x["ack_of_fin_time"] = time
 
 
 # --- The step ----------------------------------------------------------------------------------
@@ -530,8 +568,7 @@ def _step(log, core, flow, x, y, s):
     if s["checksum"] == BAD and not core["trusts_bad_checksums"]:
         core["bad_checksums"] += 1
         return
-    _expire(log, core, x, now)
-    _expire(log, core, y, now)
+    _run_timers(log, core, x, y, now)
     if flags & RST:
         _reset(log, core, flow, x, y, s, now)
         return
@@ -558,6 +595,18 @@ def _step(log, core, flow, x, y, s):
 def _forget(x, bits):
     """Clear ``bits`` of what is known of ``x``."""
     x["known"] &= 0xFF ^ bits
+
+
+@inner
+def _transmit(x, now, is_repeat):
+    """Note that ``x`` sends what its peer must acknowledge: how often by now, and after what interval."""
+    if not is_repeat or not x["sent_times"]:
+        if not x["sent_times"]:
+            x["sent_times"], x["sent_at"] = 1, now
+        return
+    x["backoff"], x["sent_at"] = now - x["sent_at"], now
+    if x["sent_times"] < 255:
+        x["sent_times"] += 1
 
 
 @inner
@@ -597,6 +646,7 @@ def _show_life(log, core, flow, x, y, s, now):
     is_new = not x["known"] & KNOWS_SEQUENCE or _ahead(_plus(s["seq"], s["payload"]), x["snd_nxt"]) > 0
     _withdraw(log, core, x, TIMER_2MSL)
     _withdraw(log, core, x, TIMER_FIN_WAIT2)
+    _withdraw(log, core, x, TIMER_RETRANSMISSION)
     if _has(x, REUSED) and is_new:
         _withdraw(log, core, x, REUSED)
     if _has(x, SENT_RST) and (
@@ -627,8 +677,10 @@ def _syn(log, core, flow, x, y, s, now):
             _happen(log, core, x, SENT_SYN, OBSERVED, now, s["frame"], s["file"])
         else:
             return  # captured after the SYN-ACK that answers it
+        _transmit(x, now, False)
     elif x["syns"] > 1:
         x["retransmits"] += 1
+        _transmit(x, now, True)
         if not _has(x, SENT_SYN):
             return
     _note_control(x, s, now, is_first)
@@ -662,6 +714,7 @@ def _syn_ack(log, core, flow, x, y, s, now, last):
     if not y["known"] & KNOWS_ISS:
         _take_iss(y, s["ack"])
     is_first = not _has(x, SENT_SYN_ACK)
+    _transmit(x, now, not is_first)
     if is_first:
         _first_syn_ack(log, core, flow, x, y, s, now, last)
     else:
@@ -673,7 +726,7 @@ def _syn_ack(log, core, flow, x, y, s, now, last):
             _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
     if x["fin"] == NO_FIN:
         _note_control(x, s, now, is_first)
-    _note_ack(x, s)
+    _note_ack(x, y, s, now)
     _raise_contiguous(y, s["ack"])
 
 
@@ -698,8 +751,12 @@ def _first_syn_ack(log, core, flow, x, y, s, now, last):
 
 
 @inner
-def _note_ack(x, s):
+def _note_ack(x, y, s, now):
     """Remember the highest acknowledgement, the window and the SACK edge of ``x``."""
+    if _ahead(s["ack"], y["snd_nxt"]) >= 0:
+        y["sent_times"] = 0
+    elif y["sent_times"] and x["known"] & KNOWS_ACK and _ahead(s["ack"], x["acked"]) > 0:
+        y["sent_times"], y["sent_at"] = 1, now
     if not x["known"] & KNOWS_ACK or _ahead(s["ack"], x["acked"]) > 0:
         x["acked"] = s["ack"]
         x["known"] |= KNOWS_ACK
@@ -733,7 +790,7 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         and _ahead(ack, x["acked"]) > 0
     ):
         x["known"] |= HELD
-    _note_ack(x, s)
+    _note_ack(x, y, s, now)
     _raise_contiguous(y, ack)
 
 
@@ -878,6 +935,11 @@ def _advance(log, core, flow, x, y, s, now):
     if s["flags"] & SYN:
         return
     end = _plus(s["seq"], payload)
+    if payload > 0 or s["flags"] & FIN:
+        is_new = _ahead(_plus(end, s["flags"] & FIN), x["snd_nxt"]) > 0
+        is_oldest = not y["known"] & KNOWS_ACK or _ahead(s["seq"], y["acked"]) <= 0
+        if is_new or is_oldest:
+            _transmit(x, now, not is_new)
     if payload > 0:
         if x["fin"] == FIN_INFERRED and _ahead(end, x["fin_end"]) >= 0:
             _retract_fin(log, core, flow, y, x)
@@ -959,6 +1021,8 @@ def _repeat_fin(log, core, flow, x, y, s, now):
     _note_control(x, s, now, False)
     if now - x["ack_of_fin_time"] > _crossing(flow):
         _withdraw(log, core, x, RECEIVED_ACK_OF_FIN)
+    if not y["known"] & KNOWS_ACK or _ahead(y["acked"], x["fin_end"]) < 0:
+        _withdraw(log, core, y, RECEIVED_FIN)  # it was thought acknowledged unseen
 
 
 # Resetting (3.5.2, 3.5.3, RFC 5961)
@@ -1103,10 +1167,10 @@ def rehash(flows: Array, core: Array, slots: Array) -> None:
 def expire(sockets: Array, log: Array, core: Any, now: int) -> int:
     """End what a timer ends until ``now``; returns how many rows ``collect`` will need."""
     core, rows = core[0], 0
+    for conn in range(core["flow_count"]):
+        _run_timers(log, core, sockets[2 * conn], sockets[2 * conn + 1], now)
     for i in range(2 * core["flow_count"]):
-        x = sockets[i]
-        _expire(log, core, x, now)
-        j = x["head"]
+        j = sockets[i]["head"]
         while j >= 0:
             rows += 1
             j = log[j]["following"]
