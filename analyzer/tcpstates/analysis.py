@@ -54,8 +54,8 @@ def analyze(
         ``windows``, ``bsd`` or ``macos``.
     stuck_after : from when on a closing side counts as stuck: a duration such as ``"90s"``, a ``timedelta``,
         ``"CLOSE_WAIT=5min"``, a list of these, or a mapping from state to duration.
-    checksums : ``auto`` and ``verify`` keep a segment whose TCP checksum is surely wrong from moving a state,
-        ``ignore`` looks at none.
+    checksums : which segments with a wrong TCP checksum move no state: ``verify`` all, ``auto`` those of a
+        sender that has sent right ones in that connection, ``ignore`` none.
     decoder : ``fast``, or ``dpkt`` to have dpkt decode every frame, slowly.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
 

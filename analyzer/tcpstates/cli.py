@@ -113,7 +113,8 @@ _reading = _options(
     ),
     click.option(
         "--checksums", type=click.Choice(["auto", "verify", "ignore"]), default="auto", show_default=True,
-        help="Whether segments with a wrong TCP checksum count.",
+        help="Leave out segments with a wrong TCP checksum: where their sender sends right ones too (auto), "
+        "always (verify), never (ignore).",
     ),
     click.option(
         "--decoder", type=click.Choice(["fast", "dpkt"]), default="fast", show_default=True,
@@ -249,7 +250,7 @@ def _left_out(analysis: Analysis) -> list[str]:
         )
     if counts.bad_checksums:
         lines.append(
-            f"{counts.bad_checksums:,} segments have a wrong checksum and did not count (--checksums ignore)"
+            f"{counts.bad_checksums:,} segments with a wrong checksum were left out; --checksums ignore takes them in"
         )
     return lines
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpstates.inference import step
-from tcpstates.inference.memory import ENTRIES_PER_SEGMENT, grow, new_memory
+from tcpstates.inference.memory import CHECKSUMS, ENTRIES_PER_SEGMENT, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, SIDES, TRANSITIONS
 
@@ -41,8 +41,9 @@ class Engine:
     Parameters
     ----------
     timers : how long the hosts' timers run.
-    checksums : ``auto`` and ``verify`` keep segments with a bad checksum from moving a state;
-        ``ignore`` lets them.
+    checksums : which segments with a wrong checksum move nobody: with ``verify`` all of them, with
+        ``auto`` those of a sender that has sent right ones (where none is right, the capture or what
+        rewrote it is to blame), with ``ignore`` none.
     seed : of the flow hash; random if not given, because captures are hostile input.
     """
 
@@ -50,7 +51,7 @@ class Engine:
         self, timers: Timers = PROFILES["linux"], checksums: str = "auto", seed: int | None = None
     ) -> None:
         chosen = secrets.randbits(64) if seed is None else seed
-        self._memory = new_memory(timers, checksums == "ignore", chosen)
+        self._memory = new_memory(timers, CHECKSUMS[checksums], chosen)
 
     def feed(self, segments: Array) -> None:
         """Take in more segments.

@@ -77,6 +77,7 @@ SOCKETS = _extend(
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
         ("wscale", "i1"),
         ("sent_times", "u1"),  # how often it was sent by then; 0 while nothing is outstanding
+        ("has_good_checksums", "u1"),
         ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
     ],
 )
@@ -92,6 +93,10 @@ HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeo
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2
+
+AUTO, VERIFY, IGNORE = 0, 1, 2
+#: What is done with segments whose checksum is wrong.
+CHECKSUMS = {"auto": AUTO, "verify": VERIFY, "ignore": IGNORE}
 
 #: One event of one side; ``previous`` and ``following`` link a side's events in time order.
 ENTRIES = np.dtype(
@@ -122,7 +127,7 @@ CORE = np.dtype(
         ("linear_syn_retries", "i8"),
         ("seed", "u8"),
         ("any_ack_restarts", "u1"),
-        ("trusts_bad_checksums", "u1"),
+        ("checksums", "u1"),  # AUTO, VERIFY or IGNORE
         ("transitions", "u1", (len(State), len(Event))),
     ],
     align=True,
@@ -142,14 +147,14 @@ class Memory(NamedTuple):
     core: np.ndarray  # CORE (1,)
 
 
-def new_memory(timers: Timers, trusts_bad_checksums: bool, seed: int) -> Memory:
+def new_memory(timers: Timers, checksums: int, seed: int) -> Memory:
     """Empty memory for a capture."""
     core = np.zeros(1, CORE)
     core["free_entry"] = -1
     core["time_wait"], core["fin_timeout"] = timers.time_wait, timers.fin_timeout
     core["maximum_rto"], core["linear_syn_retries"] = timers.maximum_rto, timers.linear_syn_retries
     core["any_ack_restarts"] = timers.any_ack_restarts_time_wait
-    core["trusts_bad_checksums"], core["seed"] = trusts_bad_checksums, seed
+    core["checksums"], core["seed"] = checksums, seed
     core["transitions"] = transition_array()
     return Memory(
         slots=np.full(1 << 12, -1, np.int32),

@@ -30,6 +30,7 @@ import numpy as np
 
 from tcpstates.compiled import inner, kernel
 from tcpstates.inference.memory import (
+    AUTO,
     ENTRIES_PER_SEGMENT,
     FIN_INFERRED,
     FIN_SEEN,
@@ -42,6 +43,7 @@ from tcpstates.inference.memory import (
     NO_FIN,
     OPEN_FOR_SURE,
     RESET_EXACT,
+    VERIFY,
 )
 from tcpstates.schema import NO_TIME, Checksum, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
@@ -69,7 +71,7 @@ REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
 
 OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
 
-BAD = int(Checksum.BAD)
+GOOD, BAD = int(Checksum.GOOD), int(Checksum.BAD)
 HAS_TIMESTAMP, HAS_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
 NO_CLOSER, CLOSED_BY_BOTH = int(FirstCloser.NONE), int(FirstCloser.BOTH)
 CLOSED_BY_CLIENT, CLOSED_BY_SERVER = int(FirstCloser.CLIENT), int(FirstCloser.SERVER)
@@ -565,7 +567,11 @@ def _step(log, core, flow, x, y, s):
     x["tunnel"] = s["tunnel"]
     x["bytes"] += np.uint64(s["payload"])
     flags = s["flags"]
-    if s["checksum"] == BAD and not core["trusts_bad_checksums"]:
+    if s["checksum"] == GOOD:
+        x["has_good_checksums"] = 1
+    elif s["checksum"] == BAD and (
+        core["checksums"] == VERIFY or (core["checksums"] == AUTO and x["has_good_checksums"])
+    ):
         core["bad_checksums"] += 1
         return
     _run_timers(log, core, x, y, now)
