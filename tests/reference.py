@@ -1,0 +1,162 @@
+"""A second inference engine, slow and plain, written from RFC 9293 and docs/inference.md.
+
+It shares names with the compiled engine (states, events, columns) and nothing else: neither the
+transition table nor the sequence arithmetic nor the flow table. Section numbers without further
+word are those of docs/inference.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reference_segments import ACK, FIN, RST, SECOND, SYN, Segment, plain
+from reference_sockets import Connection, Side, between, distance
+from reference_step import Step
+from tcpstates.inference.timers import Timers
+from tcpstates.states import Event, Evidence, State
+
+NEAR = 1 << 24  # how far a number may lie from the expected one and still be of the connection
+
+
+def infer(segments: Iterable[Any], now: int, timers: Timers) -> list[Connection]:
+    """The connections of ``segments`` (records of a SEGMENTS array) as they stand at ``now``."""
+    reference = Reference(timers)
+    for row in segments:
+        reference.take(plain(row))
+    for connection in reference.connections:
+        for side in connection.sides:
+            side.run_timers(now, timers)
+    return reference.connections
+
+
+class Reference:
+    """Takes segments one by one; ``connections`` is what came of them."""
+
+    def __init__(self, timers: Timers) -> None:
+        self.timers = timers
+        self.connections: list[Connection] = []
+        self.newest: dict[frozenset[tuple[int, int, int, int]], Connection] = {}
+
+    def take(self, segment: Segment) -> None:
+        pair = frozenset((segment.source, segment.target))
+        newest = self.newest.get(pair)
+        connection = self._owner(newest, segment)
+        if connection is None:
+            connection = opened(segment, newest)
+            self.newest[pair] = connection
+            self.connections.append(connection)
+        if segment.has(SYN) and connection.older:
+            self._end_old_socket(connection.older, segment)
+        Step(connection, segment, self.timers).take()
+
+    def _owner(self, newest: Connection | None, segment: Segment) -> Connection | None:
+        """The connection that gets the segment (section 2), none if it opens one."""
+        if newest is None:
+            return None
+        claiming = [candidate for candidate in generations(newest) if claims(candidate, segment)]
+        for candidate in claiming:
+            if not in_another_tunnel(candidate, segment):
+                return candidate
+        if claiming:
+            return claiming[0]
+        return None if self._opens(newest, segment) else newest
+
+    def _opens(self, newest: Connection, segment: Segment) -> bool:
+        if segment.has(SYN) and not segment.has(RST):
+            return True
+        if in_another_tunnel(newest, segment):
+            return True
+        over = all(side.state in (State.CLOSE, State.TIME_WAIT) for side in newest.sides)
+        return over and segment.time - newest.end > self.timers.time_wait
+
+    def _end_old_socket(self, older: Connection, segment: Segment) -> None:
+        """The sender cannot open a second socket for the 4-tuple while the first one lives (3.6.1)."""
+        old, _ = older.ends(segment)
+        if old.tunnel == segment.tunnel and old.state != State.CLOSE:
+            old.run_timers(segment.time, self.timers)
+            old.meet(Event.REUSED, segment.time, Evidence.INFERRED, segment.frame)
+
+
+def generations(newest: Connection) -> list[Connection]:
+    """The connections of one 4-tuple, from the newest, eight at most."""
+    found: list[Connection] = []
+    connection: Connection | None = newest
+    while connection and len(found) < 8:
+        found.append(connection)
+        connection = connection.older
+    return found
+
+
+def in_another_tunnel(connection: Connection, segment: Segment) -> bool:
+    sender, _ = connection.ends(segment)
+    return sender.frames > 0 and sender.tunnel != segment.tunnel
+
+
+def claims(connection: Connection, segment: Segment) -> bool:
+    """Whether the segment's numbers fit the connection (section 2)."""
+    x, y = connection.ends(segment)
+    if segment.has(RST) or not segment.has(SYN):
+        return _claims_other(x, y, segment)
+    if segment.has(ACK):
+        return _claims_syn_ack(connection, x, y, segment)
+    return _claims_syn(connection, x, y, segment)
+
+
+def _claims_syn(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
+    if not x.used:
+        return y.state == State.SYN_SENT and x.state == State.CLOSE
+    if segment.seq != x.iss:
+        return False
+    if not x.iss_known:
+        return segment.time - connection.start <= SECOND // 2
+    never_opened = x.state == State.CLOSE and not (
+        x.has_met(Event.RECEIVED_SYN_ACK) or x.has_met(Event.REUSED)
+    )
+    return x.state == State.SYN_SENT or never_opened or segment.time - connection.end <= 2 * SECOND
+
+
+def _claims_syn_ack(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
+    if y.iss_known:
+        return between(y.iss + 1, segment.ack, y.iss + 1 + y.syn_payload)
+    return x.used and segment.seq == x.iss and segment.time - connection.start <= SECOND // 2
+
+
+def _claims_other(x: Side, y: Side, segment: Segment) -> bool:
+    expected = x.snd_nxt if x.used else y.acked
+    if expected is not None and distance(segment.seq, expected) > NEAR:
+        return False
+    if not segment.has(ACK) or not y.used:
+        return True
+    if y.state == State.SYN_SENT:
+        return between(y.snd_nxt - y.syn_payload, segment.ack, y.snd_nxt)
+    return distance(segment.ack, y.snd_nxt) <= NEAR
+
+
+def opened(segment: Segment, older: Connection | None) -> Connection:
+    """A new connection, its sides as they began."""
+    x, y = (Side(key, segment.tunnel) for key in (segment.source, segment.target))
+    for side in (x, y):
+        side.begin(_initial_state(segment), segment.time, segment.frame)
+    if segment.has(ACK) and not segment.has(RST):
+        if segment.has(SYN):
+            y.begin(State.SYN_SENT, segment.time, segment.frame, evidence=Evidence.INFERRED)
+        elif not segment.has(FIN):
+            x.pick_up()
+            y.pick_up()
+    client, server = (x, y) if _sent_by_client(segment) else (y, x)
+    handshake = segment.flags & (SYN | FIN | RST) == SYN
+    probe = not segment.flags & (SYN | ACK | RST) or segment.flags & (SYN | FIN) == SYN | FIN
+    return Connection(client, server, handshake, probe, segment.time, segment.time, older)
+
+
+def _initial_state(segment: Segment) -> State:
+    if segment.has(RST) or segment.flags & (SYN | ACK | FIN) == ACK | FIN:
+        return State.UNKNOWN
+    return State.CLOSE
+
+
+def _sent_by_client(segment: Segment) -> bool:
+    if segment.has(SYN):
+        return not segment.has(ACK)
+    return segment.source[3] >= segment.target[3]

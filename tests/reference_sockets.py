@@ -1,0 +1,362 @@
+"""Connections and their sides in the reference engine: their numbers, their events, their states.
+
+The transitions are written as RFC 9293, 3.10 has them: by what happens, and in which states that
+means something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from reference_segments import MILLISECOND, SECOND, Segment
+from tcpstates.inference.timers import Timers
+from tcpstates.schema import FirstCloser
+from tcpstates.states import Event, Evidence, State
+
+CLOSED = (State.CLOSE, State.LISTEN, State.UNKNOWN)
+#: 3.3.2: the states after the handshake; SYN-RECEIVED goes with them where a FIN is concerned.
+RECEIVING = (State.SYN_RECV, State.ESTABLISHED)
+
+
+# --- numbers modulo 2^32 (3.4) -------------------------------------------------------------------
+
+
+def ahead(number: int, other: int) -> bool:
+    """Whether ``number`` comes after ``other``."""
+    return 0 < (number - other) % 2**32 < 2**31
+
+
+def behind(number: int, other: int) -> bool:
+    """Whether ``number`` comes before ``other``; of two that are 2^31 apart, each does."""
+    return (number - other) % 2**32 >= 2**31
+
+
+def distance(number: int, other: int) -> int:
+    """How far apart two numbers are, in whichever direction."""
+    return min((number - other) % 2**32, (other - number) % 2**32)
+
+
+def between(low: int, number: int, high: int) -> bool:
+    """Whether ``number`` is from ``low`` to ``high``, both included."""
+    return (number - low) % 2**32 <= (high - low) % 2**32
+
+
+# --- the state machine (3.10) --------------------------------------------------------------------
+
+
+def following(state: State, event: Event) -> State:
+    """The state of a socket in ``state`` after ``event``."""
+    for section in (_opening, _closing, _ending):
+        found = section(state, event)
+        if found is not None:
+            return found
+    return state
+
+
+def _opening(state: State, event: Event) -> State | None:
+    match event:
+        case Event.SENT_SYN if state in CLOSED:  # 3.10.1, active OPEN
+            return State.SYN_SENT
+        case Event.SENT_SYN_ACK if state in (*CLOSED, State.SYN_SENT):  # 3.10.7.2 and 3.10.7.3
+            return State.SYN_RECV
+        case Event.RECEIVED_SYN if state == State.SYN_SENT:  # 3.10.7.3, simultaneous open
+            return State.SYN_RECV
+        case Event.RECEIVED_SYN_ACK if state in (State.SYN_SENT, State.SYN_RECV):
+            return State.ESTABLISHED
+        case Event.RECEIVED_ACK_OF_SYN if state == State.SYN_RECV:  # 3.10.7.4, fifth
+            return State.ESTABLISHED
+        case Event.PICKED_UP if state == State.UNKNOWN:
+            return State.ESTABLISHED
+    return None
+
+
+def _closing(state: State, event: Event) -> State | None:
+    match event:
+        case Event.SENT_FIN if state in RECEIVING:  # 3.10.4, CLOSE
+            return State.FIN_WAIT1
+        case Event.SENT_FIN if state == State.CLOSE_WAIT:
+            return State.LAST_ACK
+        case Event.RECEIVED_FIN if state in RECEIVING:  # 3.10.7.4, eighth
+            return State.CLOSE_WAIT
+        case Event.RECEIVED_FIN if state == State.FIN_WAIT1:
+            return State.CLOSING
+        case Event.RECEIVED_FIN if state == State.FIN_WAIT2:
+            return State.TIME_WAIT
+        case Event.RECEIVED_ACK_OF_FIN if state == State.FIN_WAIT1:  # 3.10.7.4, fifth
+            return State.FIN_WAIT2
+        case Event.RECEIVED_ACK_OF_FIN if state == State.CLOSING:
+            return State.TIME_WAIT
+        case Event.RECEIVED_ACK_OF_FIN if state == State.LAST_ACK:
+            return State.CLOSE
+    return None
+
+
+def _ending(state: State, event: Event) -> State | None:
+    if event == Event.SENT_RST and state == State.SYN_SENT:  # it answers a bad ACK (3.10.7.3, first)
+        return None
+    exists = state not in CLOSED
+    match event:
+        case Event.SENT_RST | Event.RECEIVED_RST | Event.REUSED if exists or state == State.UNKNOWN:
+            return State.CLOSE
+        case Event.TIMER_2MSL if state == State.TIME_WAIT:  # 3.10.8
+            return State.CLOSE
+        case Event.TIMER_FIN_WAIT2 if state == State.FIN_WAIT2:
+            return State.CLOSE
+        case Event.LOST_TRACK if exists:
+            return State.UNKNOWN
+    return None
+
+
+# --- a side --------------------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """Something that one side met, and what is known of it."""
+
+    event: Event
+    time: int
+    evidence: Evidence
+    frame: int
+
+
+class Interval(NamedTuple):
+    """One row of a timeline."""
+
+    state: State
+    start: int
+    evidence: Evidence
+    cause: Event
+    frame: int
+
+
+class Copy(NamedTuple):
+    """One copy of a SYN, SYN-ACK or FIN."""
+
+    time: int
+    frame: int
+    tsval: int
+
+
+class Side:
+    """What one end of a connection sent and met."""
+
+    def __init__(self, key: tuple[int, int, int, int], tunnel: int) -> None:
+        self.key, self.tunnel = key, tunnel
+        self.first = Entry(Event.FIRST_FRAME, 0, Evidence.OBSERVED, 0)
+        self.first_state = State.UNKNOWN
+        self.events: list[Entry] = []
+        self.frames = self.bytes = self.retransmits = self.duplicates = self.keepalives = 0
+        self.syns = self.syn_acks = self.fins = self.rsts = self.suspicious_rsts = 0
+        # numbers that it used
+        self.used = self.iss_known = False
+        self.iss = self.snd_nxt = self.contiguous = self.syn_payload = 0
+        self.beyond_hole: tuple[int, int] | None = None
+        self.fin_seen = self.fin_inferred = False
+        self.fin_end = 0
+        self.has_missed = False
+        self.missed_until = 0
+        # what it said of the peer's
+        self.acked: int | None = None
+        self.sack_right: int | None = None
+        self.window = 0
+        self.window_scale = -1
+        # when things happened
+        self.first_copy: Copy | None = None
+        self.last_copy: Copy | None = None
+        self.last_time: int | None = None
+        self.last_data: int | None = None
+        self.syn_ack_acked: int | None = None
+        self.fin_acked: int | None = None
+        self.last_rst: int | None = None
+        self.last_rst_number = 0
+        self.rst_received: int | None = None
+        self.rst_was_sure = False
+        self.time_wait_restarted: int | None = None
+        self.held = self.open_for_sure = False
+        self.recent: list[tuple[tuple[int, ...], int]] = []
+
+    # events
+
+    def begin(self, state: State, time: int, frame: int, evidence: Evidence = Evidence.OBSERVED) -> None:
+        """Say in which state the timeline begins."""
+        self.first_state, self.first = state, Entry(Event.FIRST_FRAME, time, evidence, frame)
+
+    def pick_up(self) -> None:
+        self.first_state = State.ESTABLISHED
+        self.first = self.first._replace(event=Event.PICKED_UP, evidence=Evidence.ASSUMED)
+
+    def has_met(self, event: Event) -> bool:
+        return any(entry.event == event for entry in self.events)
+
+    def meet(self, event: Event, time: int, evidence: Evidence, frame: int) -> None:
+        """Add an event behind those of the same time, unless it is there already."""
+        if self.has_met(event):
+            return
+        time = max(time, self.first.time)
+        place = sum(entry.time <= time for entry in self.events)
+        self.events.insert(place, Entry(event, time, evidence, frame))
+
+    def withdraw(self, event: Event) -> bool:
+        """Take an event back; whether it was there."""
+        kept = [entry for entry in self.events if entry.event != event]
+        was_there = len(kept) < len(self.events)
+        self.events = kept
+        return was_there
+
+    def timeline(self) -> list[Interval]:
+        """The states of this side, one after the other."""
+        rows = self._changes()
+        return rows[1:] if self._begins_with_an_event() else rows
+
+    def _begins_with_an_event(self) -> bool:
+        """Whether what it was in before lasted no time, and says nothing."""
+        event, time, evidence, _ = self.first
+        if not self.events or (event, evidence) != (Event.FIRST_FRAME, Evidence.OBSERVED):
+            return False
+        following_state = following(self.first_state, self.events[0].event)
+        return self.events[0].time == time and following_state != self.first_state
+
+    def _changes(self) -> list[Interval]:
+        event, time, evidence, frame = self.first
+        rows = [Interval(self.first_state, time, evidence, event, frame)]
+        for event, time, evidence, frame in self.events:
+            state = following(rows[-1].state, event)
+            if state != rows[-1].state:
+                rows.append(Interval(state, time, evidence, event, frame))
+        return rows
+
+    @property
+    def state(self) -> State:
+        return self._changes()[-1].state
+
+    def run_timers(self, now: int, timers: Timers) -> None:
+        """End TIME_WAIT and an orphaned FIN_WAIT2 whose time is over (section 8)."""
+        current = self._changes()[-1]
+        event, over = Event.TIMER_FIN_WAIT2, current.start + timers.fin_timeout
+        if current.state == State.TIME_WAIT:
+            restarted = self.time_wait_restarted
+            start = current.start if restarted is None else max(current.start, restarted)
+            event, over = Event.TIMER_2MSL, start + timers.time_wait
+        elif current.state != State.FIN_WAIT2 or self.held:
+            return
+        if over <= now:
+            self.meet(event, over, Evidence.ASSUMED, 0)
+
+    # frames
+
+    def is_duplicate(self, fingerprint: tuple[int, ...], time: int) -> bool:
+        """Whether the capture shows a frame again; if not, it is remembered."""
+        if any(seen == fingerprint and time - then <= 20_000_000 for seen, then in self.recent):
+            return True
+        self.recent = [*self.recent[-3:], (fingerprint, time)]
+        return False
+
+    def remember_copy(self, time: int, frame: int, tsval: int, first: bool) -> None:
+        self.last_copy = Copy(time, frame, tsval)
+        if first:
+            self.first_copy = self.last_copy
+
+    # numbers
+
+    @property
+    def fin_known(self) -> bool:
+        return self.fin_seen or self.fin_inferred
+
+    def iss_is(self, iss: int) -> None:
+        self.iss, self.iss_known = iss % 2**32, True
+
+    def numbers_start_at(self, number: int) -> None:
+        self.used = True
+        self.snd_nxt = self.contiguous = number
+
+    def learn_iss(self, iss: int, payload: int) -> None:
+        """Take the initial sequence number from a SYN or SYN-ACK."""
+        self.iss_is(iss)
+        if not self.used:
+            self.numbers_start_at((iss + 1) % 2**32)
+            self.snd_nxt = (iss + 1 + payload) % 2**32
+
+    def note_ack(self, ack: int) -> None:
+        if self.acked is None or ahead(ack, self.acked):
+            self.acked = ack
+
+    def has_arrived_before(self, number: int) -> None:
+        """All up to ``number`` has arrived at the peer."""
+        if ahead(number, self.contiguous):
+            self.contiguous = number
+        self._fill_hole()
+
+    def has_arrived(self, begin: int, end: int) -> None:
+        """What is from ``begin`` to ``end`` arrived at the peer, as far as captured."""
+        if not ahead(begin, self.contiguous):
+            self.has_arrived_before(end)
+            return
+        self.beyond_hole = self._kept(begin, end)
+        self._fill_hole()
+
+    def _kept(self, begin: int, end: int) -> tuple[int, int]:
+        if self.beyond_hole is None:
+            return begin, end
+        left, right = self.beyond_hole
+        if ahead(begin, right) or behind(end, left):  # another range: there is room for one
+            return (left, right) if behind(self.contiguous, left) else (begin, end)
+        return begin if ahead(left, begin) else left, end if ahead(end, right) else right
+
+    def _fill_hole(self) -> None:
+        if self.beyond_hole is None:
+            return
+        left, right = self.beyond_hole
+        if not behind(self.contiguous, left) and ahead(right, self.contiguous):
+            self.contiguous = right
+
+    # closing
+
+    def infer_fin(self, end: int) -> None:
+        self.fin_inferred, self.fin_end = True, end
+        self.first_copy = self.last_copy = None
+
+    def forget_fin(self) -> None:
+        self.fin_inferred = False
+
+    def see_fin(self, end: int) -> None:
+        self.fin_seen, self.fin_inferred, self.fin_end = True, False, end
+
+
+@dataclass
+class Connection:
+    """Two sockets and what they share."""
+
+    client: Side
+    server: Side
+    handshake: bool
+    probe: bool
+    start: int
+    end: int
+    older: Connection | None = None
+    round_trip: int | None = None
+    first_closer: FirstCloser = FirstCloser.NONE
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.client, self.server
+
+    def ends(self, segment: Segment) -> tuple[Side, Side]:
+        """Sender and receiver."""
+        if segment.source == self.client.key:
+            return self.client, self.server
+        return self.server, self.client
+
+    def closer(self, side: Side) -> FirstCloser:
+        """What ``first_closer`` is if this side sent the first FIN."""
+        return FirstCloser.CLIENT if side is self.client else FirstCloser.SERVER
+
+    def crossed(self, now: int, time: int | None) -> bool:
+        """Whether what was sent now may have crossed on the wire what was sent at ``time``."""
+        return time is not None and now - time <= self.crossing_time
+
+    @property
+    def crossing_time(self) -> int:
+        if self.round_trip is None:
+            return 100 * MILLISECOND
+        return min(self.round_trip, SECOND // 2) + 5 * MILLISECOND

@@ -1,0 +1,451 @@
+"""What one segment does to its connection in the reference engine (docs/inference.md, 3 to 7)."""
+
+from __future__ import annotations
+
+from reference_segments import ACK, FIN, RST, SYN, Segment
+from reference_sockets import Connection, Side, ahead, behind, between, distance
+from tcpstates.inference.timers import Timers
+from tcpstates.schema import Checksum, FirstCloser, Mark
+from tcpstates.states import Event, Evidence, State
+
+NEAR = 1 << 24  # an ACK number further ahead than this is of no use
+HALF_WINDOW = 1 << 30
+
+
+class Step:
+    """What one segment from ``x`` to ``y`` does to its connection (sections 3 to 7)."""
+
+    def __init__(self, connection: Connection, segment: Segment, timers: Timers) -> None:
+        self.connection, self.segment, self.timers = connection, segment, timers
+        self.x, self.y = connection.ends(segment)
+        self.now = max(segment.time, connection.end)
+        self.rst_again = False
+        self.counted_as_retransmission = False
+
+    def take(self) -> None:
+        """Section 3."""
+        self.connection.end = self.now
+        self.x.frames += 1
+        if self.x.is_duplicate(self.segment.fingerprint, self.segment.time):
+            self.x.duplicates += 1
+            return
+        self.x.bytes += self.segment.payload
+        self.x.tunnel = self.segment.tunnel
+        if self.segment.checksum != Checksum.BAD:
+            self._take_intact()
+        self.x.last_time = self.now
+
+    def _take_intact(self) -> None:
+        for side in self.connection.sides:
+            side.run_timers(self.now, self.timers)
+        flags = self.segment.flags
+        if flags & RST:
+            self._rst()
+        elif flags & (SYN | ACK) and flags & (SYN | FIN) != SYN | FIN:
+            self._segment_of_a_socket()
+
+    def _segment_of_a_socket(self) -> None:
+        if self.x.state == State.CLOSE and self.x.events:
+            self._life()
+        if self.segment.has(SYN):
+            self._syn_ack() if self.segment.has(ACK) else self._syn()
+        else:
+            self._ack()
+        self._numbers()
+        if self.segment.has(FIN):
+            self._fin()
+        if self.rst_again:
+            self._meet(self.x, Event.RECEIVED_RST)
+            self.x.rst_received = self.now
+        self._restart_time_wait()
+
+    def _restart_time_wait(self) -> None:
+        restarting = ACK if self.timers.any_ack_restarts_time_wait else FIN
+        if self.y.state == State.TIME_WAIT and self.segment.has(restarting):
+            self.y.time_wait_restarted = self.now
+
+    def _meet(self, side: Side, event: Event, evidence: Evidence = Evidence.OBSERVED) -> None:
+        side.meet(event, self.now, evidence, self.segment.frame)
+
+    def _confirm(self, event: Event) -> None:
+        """``x`` is shown to have received ``y``'s SYN, SYN-ACK or FIN: when did that arrive?"""
+        copy = self.y.last_copy
+        if copy is None or self.y.first_copy is None:
+            self._meet(self.x, event, Evidence.INFERRED)
+            return
+        has_echo = self.segment.marks & Mark.HAS_TIMESTAMP and self.segment.tsecr != 0
+        if has_echo and self.segment.tsecr == self.y.first_copy.tsval:
+            copy = self.y.first_copy
+        time = copy.time if self.x.last_time is None else max(copy.time, self.x.last_time)
+        self.x.meet(event, time, Evidence.OBSERVED, copy.frame)
+
+    def _remember_copy(self, first: bool = False) -> None:
+        self.x.remember_copy(self.now, self.segment.frame, self.segment.tsval, first)
+
+    # --- section 4: opening ---------------------------------------------------------------------
+
+    def _syn(self) -> None:
+        x = self.x
+        x.syns += 1
+        if x.iss_known:
+            x.retransmits += x.syns > 1
+            if x.has_met(Event.SENT_SYN):
+                self._remember_copy()
+            if x.window_scale < 0:
+                x.window_scale = self.segment.wscale
+            return
+        self._learn_iss()
+        x.syn_payload = self.segment.payload
+        if x.state == State.CLOSE and not x.events:
+            self._meet(x, Event.SENT_SYN)
+            self._remember_copy(first=True)
+
+    def _learn_iss(self) -> None:
+        self.x.learn_iss(self.segment.seq, self.segment.payload)
+        self.x.window_scale = self.segment.wscale
+
+    def _syn_ack(self) -> None:
+        x, y, segment = self.x, self.y, self.segment
+        x.syn_acks += 1
+        if not y.iss_known:
+            y.iss_is(segment.ack - 1)
+            y.numbers_start_at(segment.ack)
+        first = not x.has_met(Event.SENT_SYN_ACK)
+        if first:
+            self._first_syn_ack()
+        else:
+            self._repeated_syn_ack()
+        if not x.fin_known:
+            self._remember_copy(first)
+        x.note_ack(segment.ack)
+        x.window = segment.window
+        self._note_sack()
+        y.has_arrived_before(segment.ack)
+
+    def _first_syn_ack(self) -> None:
+        x, y = self.x, self.y
+        if not x.iss_known:
+            self._learn_iss()
+        if x.has_met(Event.SENT_SYN):
+            self._confirm(Event.RECEIVED_SYN)
+        acknowledged = x.withdraw(Event.RECEIVED_SYN_ACK)
+        self._meet(x, Event.SENT_SYN_ACK)
+        if acknowledged or y.has_met(Event.SENT_SYN_ACK):
+            self._meet(x, Event.RECEIVED_SYN_ACK)
+            self._meet(y, Event.RECEIVED_SYN_ACK)
+
+    def _repeated_syn_ack(self) -> None:
+        x = self.x
+        x.retransmits += 1
+        if self.segment.seq != x.iss and x.state == State.SYN_RECV:
+            x.used = False
+            self._learn_iss()
+        if not x.open_for_sure and not self.connection.crossed(self.now, x.syn_ack_acked):
+            x.withdraw(Event.RECEIVED_ACK_OF_SYN)
+
+    # --- section 5: acknowledging ---------------------------------------------------------------
+
+    def _ack(self) -> None:
+        x, y, segment = self.x, self.y, self.segment
+        if self.connection.handshake:
+            self._complete_handshake()
+        else:
+            self._pick_up()
+        if not y.used:
+            y.iss = (segment.ack - 1) % 2**32
+            y.numbers_start_at(segment.ack)
+        elif ahead(segment.ack, y.snd_nxt) and (segment.ack - y.snd_nxt) % 2**32 < NEAR:
+            self._acknowledges_the_unseen()
+        if y.fin_known and not behind(segment.ack, y.fin_end):
+            self._acknowledges_fin()
+        if x.state == State.FIN_WAIT2 and not y.fin_known and x.acked is not None:
+            x.held = x.held or ahead(segment.ack, x.acked)
+        x.note_ack(segment.ack)
+        x.window = segment.window << max(0, min(x.window_scale, 14))
+        self._note_sack()
+        y.has_arrived_before(segment.ack)
+
+    def _note_sack(self) -> None:
+        if self.segment.marks & Mark.HAS_SACK:
+            self.x.sack_right = self.segment.sack_right
+
+    def _complete_handshake(self) -> None:
+        """Item 1."""
+        x, y = self.x, self.y
+        if y.has_met(Event.SENT_SYN_ACK) or y.state == State.CLOSE:
+            if x.state == State.SYN_SENT and not x.has_met(Event.RECEIVED_SYN_ACK):
+                self._answers_unseen_syn_ack()
+        elif y.state == State.SYN_SENT and x.state == State.CLOSE and not x.events:
+            self._infer_handshake()
+        if y.iss_known:
+            self._acknowledges_syn()
+            self._shows_open_peer()
+
+    def _answers_unseen_syn_ack(self) -> None:
+        y = self.y
+        if not y.has_met(Event.SENT_SYN_ACK) and not y.used:
+            y.iss_is(self.segment.ack - 1)
+            y.numbers_start_at(self.segment.ack)
+        self._meet(y, Event.SENT_SYN_ACK, Evidence.INFERRED)
+        self._confirm(Event.RECEIVED_SYN_ACK)
+
+    def _infer_handshake(self) -> None:
+        """``x`` answers a SYN with an ACK: the capture missed its SYN-ACK and what followed."""
+        self._meet(self.x, Event.SENT_SYN_ACK, Evidence.INFERRED)
+        self._meet(self.y, Event.RECEIVED_SYN_ACK, Evidence.INFERRED)
+        self._meet(self.x, Event.RECEIVED_ACK_OF_SYN, Evidence.INFERRED)
+        self.x.syn_ack_acked = self.now
+
+    def _acknowledges_syn(self) -> None:
+        x, y = self.x, self.y
+        if not y.has_met(Event.SENT_SYN_ACK) or not ahead(self.segment.ack, y.iss):
+            return
+        if y.has_met(Event.RECEIVED_ACK_OF_SYN):
+            return
+        self._meet(y, Event.RECEIVED_ACK_OF_SYN)
+        y.syn_ack_acked = self.now
+        if self.connection.round_trip is None and x.last_copy and x.syns == 1 and y.syn_acks == 1:
+            self.connection.round_trip = self.now - x.last_copy.time
+
+    def _shows_open_peer(self) -> None:
+        """``y`` was answered beyond its SYN: it had received the SYN-ACK and ``x`` the third ACK."""
+        x, y, segment = self.x, self.y, self.segment
+        beyond = segment.payload or segment.has(FIN) or self._acknowledges_more_than_syn()
+        if not x.has_met(Event.SENT_SYN_ACK) or y.syn_payload or not beyond:
+            return
+        x.open_for_sure = True
+        times = [copy.time for copy in (x.last_copy,) if copy]
+        times += [time for time in (y.last_time,) if time is not None]
+        time = max(times, default=self.now)
+        y.meet(Event.RECEIVED_SYN_ACK, time, Evidence.INFERRED, segment.frame)
+        self._meet(x, Event.RECEIVED_ACK_OF_SYN, Evidence.INFERRED)
+
+    def _acknowledges_more_than_syn(self) -> bool:
+        iss = self.y.iss
+        return ahead(self.segment.ack, iss) and self.segment.ack != (iss + 1) % 2**32
+
+    def _pick_up(self) -> None:
+        """Item 2."""
+        x, y, connection = self.x, self.y, self.connection
+        if not connection.probe:
+            if State.UNKNOWN not in (x.state, y.state):
+                return
+            if not (self.segment.payload or self.segment.has(FIN)) or not y.fin_seen or x.fin_known:
+                return
+        connection.probe = False
+        for side in connection.sides:
+            if side.first.event == Event.FIRST_FRAME:
+                side.pick_up()
+
+    def _acknowledges_the_unseen(self) -> None:
+        """Item 3."""
+        x, y, ack = self.x, self.y, self.segment.ack
+        missed = (ack - y.snd_nxt) % 2**32
+        y.snd_nxt = ack
+        if y.frames == 0 or y.fin_seen:
+            return
+        y.missed_until = ack
+        if missed == 1 and not y.fin_inferred and y.state != State.SYN_SENT:
+            y.infer_fin(ack)
+            x.withdraw(Event.LOST_TRACK)
+            y.withdraw(Event.LOST_TRACK)
+            self._meet(y, Event.SENT_FIN, Evidence.INFERRED)
+            self._first_closer_is(y)
+            return
+        self._retract_fin(y, x)
+        y.has_missed = True
+        self._meet(x, Event.LOST_TRACK, Evidence.INFERRED)
+        self._meet(y, Event.LOST_TRACK, Evidence.INFERRED)
+
+    def _acknowledges_fin(self) -> None:
+        """Item 4."""
+        x, y = self.x, self.y
+        inferred = y.fin_inferred
+        if not x.has_met(Event.RECEIVED_FIN):
+            self._confirm(Event.RECEIVED_FIN)
+        if not y.has_met(Event.RECEIVED_ACK_OF_FIN):
+            evidence = Evidence.INFERRED if inferred else Evidence.OBSERVED
+            self._meet(y, Event.RECEIVED_ACK_OF_FIN, evidence)
+            y.fin_acked = self.now
+
+    def _first_closer_is(self, side: Side) -> None:
+        connection = self.connection
+        if connection.first_closer == FirstCloser.NONE:
+            connection.first_closer = connection.closer(side)
+
+    def _retract_fin(self, sender: Side, receiver: Side) -> None:
+        if sender.fin_inferred:
+            connection = self.connection
+            sender.forget_fin()
+            if connection.first_closer == connection.closer(sender):
+                other = connection.closer(receiver) if receiver.fin_known else FirstCloser.NONE
+                connection.first_closer = other
+            sender.withdraw(Event.SENT_FIN)
+            sender.withdraw(Event.RECEIVED_ACK_OF_FIN)
+            receiver.withdraw(Event.RECEIVED_FIN)
+
+    # --- section 5, end: sending ----------------------------------------------------------------
+
+    def _numbers(self) -> None:
+        x, segment = self.x, self.segment
+        if not x.used:
+            x.iss = (segment.seq - 1) % 2**32
+            x.numbers_start_at(segment.seq)
+        if segment.has(SYN):
+            return
+        if segment.payload:
+            self._payload()
+        if distance(segment.end, x.snd_nxt) <= HALF_WINDOW:
+            if ahead(segment.end, x.snd_nxt):
+                x.snd_nxt = segment.end
+                x.last_data = self.now
+            x.has_arrived(segment.seq, segment.end)
+
+    def _payload(self) -> None:
+        x, end = self.x, self.segment.end
+        if x.fin_inferred and not behind(end, x.fin_end):
+            self._retract_fin(x, self.y)
+        self._find_missed(end)
+        if not ahead(end, x.snd_nxt):
+            self._count_old_payload()
+
+    def _find_missed(self, end: int) -> None:
+        """What the capture missed was sent again: nobody is lost track of any more."""
+        if self.x.has_missed and not behind(end, self.x.missed_until):
+            self.x.has_missed = False
+            self.x.withdraw(Event.LOST_TRACK)
+            self.y.withdraw(Event.LOST_TRACK)
+
+    def _count_old_payload(self) -> None:
+        x, y, segment = self.x, self.y, self.segment
+        acknowledged = y.acked is not None and not behind(y.acked, segment.end)
+        if segment.payload == 1 and segment.end == x.snd_nxt and acknowledged:
+            x.keepalives += 1
+        elif behind(segment.seq, x.contiguous) or self._last_data_is_old():
+            x.retransmits += 1
+            self.counted_as_retransmission = True
+
+    def _last_data_is_old(self) -> bool:
+        last = self.x.last_data
+        return last is not None and not self.connection.crossed(self.now, last)
+
+    def _fin(self) -> None:
+        x, y, segment = self.x, self.y, self.segment
+        end = (segment.end + 1) % 2**32
+        if x.fin_seen:
+            if end == x.fin_end:
+                self._repeated_fin()
+            return
+        x.fins += 1
+        if x.fin_inferred and end != x.fin_end:
+            self._retract_fin(x, self.y)
+        self._find_missed(end)
+        x.see_fin(end)
+        self._first_closer_is(x)
+        closed_before = self.connection.first_closer == self.connection.closer(y)
+        if closed_before and behind(segment.ack, y.fin_end):
+            self.connection.first_closer = FirstCloser.BOTH
+        if ahead(end, x.snd_nxt):
+            x.snd_nxt = end
+        x.has_arrived(segment.seq, end)
+        self._remember_copy(first=True)
+        self._meet(x, Event.SENT_FIN)
+
+    def _repeated_fin(self) -> None:
+        x = self.x
+        x.fins += 1
+        x.retransmits += not self.counted_as_retransmission
+        self._remember_copy()
+        if not self.connection.crossed(self.now, x.fin_acked):
+            x.withdraw(Event.RECEIVED_ACK_OF_FIN)
+
+    # --- section 6: life ------------------------------------------------------------------------
+
+    def _life(self) -> None:
+        x, end = self.x, self.segment.end
+        x.withdraw(Event.TIMER_2MSL)
+        x.withdraw(Event.TIMER_FIN_WAIT2)
+        if not x.used or ahead(end, x.snd_nxt):
+            x.withdraw(Event.REUSED)
+        if not self.connection.crossed(self.now, x.last_rst) or ahead(end, x.last_rst_number):
+            x.withdraw(Event.SENT_RST)
+        if x.state == State.CLOSE and not self.connection.crossed(self.now, x.fin_acked):
+            x.withdraw(Event.RECEIVED_ACK_OF_FIN)
+        if x.withdraw(Event.RECEIVED_RST):
+            if x.rst_was_sure and self.connection.crossed(self.now, x.rst_received):
+                self.rst_again = True
+            else:
+                self.y.suspicious_rsts += 1
+
+    # --- section 7: RST -------------------------------------------------------------------------
+
+    def _rst(self) -> None:
+        x, y = self.x, self.y
+        x.rsts += 1
+        surely = self._rst_is_expected()
+        acceptable = surely or self._rst_may_be_acceptable()
+        self._rst_to_what_was_no_socket()
+        if not acceptable:
+            x.suspicious_rsts += 1
+            return
+        if not x.used or self._rst_is_of_its_sender():
+            self._end_by_own_rst()
+        x.last_rst, x.last_rst_number = self.now, self.segment.seq
+        self._meet(y, Event.RECEIVED_RST)
+        y.rst_received, y.rst_was_sure = self.now, surely
+
+    def _rst_in_syn_sent(self) -> bool:
+        """RFC 9293, 3.10.7.3: it has to acknowledge the SYN."""
+        x, y, segment = self.x, self.y, self.segment
+        if segment.has(ACK):
+            return not y.iss_known or between(y.iss + 1, segment.ack, y.iss + 1 + y.syn_payload)
+        return x.iss_known and segment.seq == x.snd_nxt
+
+    @property
+    def _attempts(self) -> bool:
+        return self.y.state == State.SYN_SENT and not self.y.has_met(Event.SENT_SYN_ACK)
+
+    def _rst_is_expected(self) -> bool:
+        x, y, seq = self.x, self.y, self.segment.seq
+        if self._attempts:
+            return self._rst_in_syn_sent()
+        if x.used and seq == x.contiguous:
+            return True
+        if y.acked is None:
+            return not x.used
+        before_fin = x.fin_known and seq == (y.acked - 1) % 2**32
+        return seq in (y.acked, y.sack_right) or before_fin
+
+    def _rst_may_be_acceptable(self) -> bool:
+        x, y, seq = self.x, self.y, self.segment.seq
+        if self._attempts:
+            return False
+        if y.acked is None:
+            return x.used and seq == x.snd_nxt
+        in_window = ahead(seq, y.acked) and (seq - y.acked) % 2**32 < max(y.window, 65536)
+        return y.state != State.TIME_WAIT and in_window
+
+    def _rst_to_what_was_no_socket(self) -> None:
+        x, y, segment, connection = self.x, self.y, self.segment, self.connection
+        if connection.handshake:
+            if x.state == State.SYN_SENT and x.frames == 1:
+                x.begin(State.CLOSE, x.first.time, x.first.frame)
+            return
+        lone = x.frames == 1 and y.frames - y.duplicates == 1 and y.bytes == 0 and not y.fin_known
+        if lone and not segment.has(ACK) and segment.seq == y.acked:
+            connection.probe = True
+            for side in (x, y):
+                side.begin(State.CLOSE, side.first.time, side.first.frame)
+
+    def _rst_is_of_its_sender(self) -> bool:
+        x, y, seq = self.x, self.y, self.segment.seq
+        return not ahead(seq, x.snd_nxt) and (y.acked is None or not behind(seq, y.acked))
+
+    def _end_by_own_rst(self) -> None:
+        x, y = self.x, self.y
+        answers_syn_ack = y.syn_acks and self.segment.seq == x.snd_nxt
+        if x.state == State.SYN_SENT and answers_syn_ack:
+            copy = y.last_copy
+            time, frame = (copy.time, copy.frame) if copy else (self.now, self.segment.frame)
+            x.meet(Event.RECEIVED_SYN_ACK, time, Evidence.OBSERVED, frame)
+        self._meet(x, Event.SENT_RST)
