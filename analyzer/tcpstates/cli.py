@@ -250,7 +250,8 @@ def _left_out(analysis: Analysis) -> list[str]:
         )
     if counts.bad_checksums:
         lines.append(
-            f"{counts.bad_checksums:,} segments with a wrong checksum were left out; --checksums ignore takes them in"
+            f"{counts.bad_checksums:,} segments with a wrong checksum were left out; "
+            "--checksums ignore takes them in"
         )
     return lines
 

@@ -103,7 +103,7 @@ class Engine:
 
 def _public(records: Array, dtype: np.dtype[Any]) -> Array:
     """The columns of ``records`` that ``dtype`` names, in memory of their own."""
-    columns = np.empty(len(records), dtype)
+    columns = np.zeros(len(records), dtype)  # padding too: equal results are equal bit for bit
     for name in dtype.names or ():
         columns[name] = records[name]
     return columns

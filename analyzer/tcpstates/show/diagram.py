@@ -42,7 +42,9 @@ def _sentences() -> list[str]:
     for event in _EVERYWHERE:
         following = next(to for (_state, e), (to, _section) in TRANSITIONS.items() if e is event)
         left_out = [s.name for s in State if (s, event) not in TRANSITIONS and s is not following]
-        lines.append(f"- `{event.label}` leads to {following.name} from every state but {', '.join(left_out)}.")
+        lines.append(
+            f"- `{event.label}` leads to {following.name} from every state but {', '.join(left_out)}."
+        )
     return lines
 
 
