@@ -1,6 +1,8 @@
 """Record the captures of this folder again, all or those that are named.
 
-Usage: pcaps/record.py [NAME...]
+Usage: pcaps/record.py [--kernel] [NAME...]
+
+With --kernel only those in the folder kernel/, which prove the analysis; the examples for people are left.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import tempfile
 from pathlib import Path
 
 import recorder.demo
-import recorder.scenarios  # noqa: F401  (both register their scenarios)
+import recorder.scenarios  # noqa: F401  (these register their scenarios)
 from recorder.catalogue import publish, publish_variants
-from recorder.recording import SCENARIOS, RecordingError
+from recorder.kernel import publish_kernel, write_table
+from recorder.recording import SCENARIOS, Recording
 from recorder.runner import record
 
 FOLDER = Path(__file__).parent
@@ -23,17 +26,27 @@ PROGRAMS = ("ip", "nft", "setpriv", "tcpdump")
 
 def main(names: list[str]) -> str | None:
     """Record; the text of what went wrong, None if nothing did."""
+    examples = "--kernel" not in names
+    names = [name for name in names if name != "--kernel"]
     if obstacle := _obstacle(names):
         return obstacle
     with tempfile.TemporaryDirectory(prefix="tcpstates-") as folder:
         try:
-            recordings = record([SCENARIOS[name] for name in names or SCENARIOS], Path(folder))
-        except (RecordingError, RuntimeError, OSError) as error:
+            recordings, problems = record([SCENARIOS[name] for name in names or SCENARIOS], Path(folder))
+        except (RuntimeError, OSError) as error:
             return f"nothing was replaced: {error}"
-        for recording in recordings:
+        _publish(recordings, examples=examples)
+    return "\n".join(["not replaced:", *problems]) if problems else None
+
+
+def _publish(recordings: list[Recording], *, examples: bool) -> None:
+    for recording in recordings:
+        publish_kernel(recording, FOLDER / "kernel")
+        if examples and recording.scenario.example:
             publish(recording, FOLDER)
-    publish_variants(FOLDER)
-    return None
+    write_table(FOLDER / "kernel")
+    if examples:
+        publish_variants(FOLDER)
 
 
 def _obstacle(names: list[str]) -> str | None:

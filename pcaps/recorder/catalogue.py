@@ -81,7 +81,7 @@ def _facts(recording: Recording) -> dict[str, Any]:
     ends = Counter(
         f"{ending.client_state or '?'}/{ending.server_state or '?'}" for ending in recording.endings
     )
-    link = "direct link, offloading" if scenario.delay is None else f"round trip {2000 * scenario.delay:g} ms"
+    link = f"round trip {2000 * scenario.link.delay:g} ms" if scenario.link else "direct link, offloading"
     return {
         "shows": scenario.shows,
         "recorded": f"{datetime.now(UTC):%Y-%m-%d}",

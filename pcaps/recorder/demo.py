@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from .expectations import ends, holds, lasts, sends
 from .lab import ABORT, Lab
+from .link import Link
 from .recording import scenario
 
 #: Does a step at each ``next`` and says how many seconds later the following one is due.
@@ -186,7 +187,7 @@ def _play(schedule: list[tuple[float, Conversation]], until: float) -> None:
     sends("server", "RA", 9),
     lasts(90),
     holds(connections=290, size=1_000_000),
-    delay=0.001,
+    link=Link(delay=0.001),
 )
 def demo(lab: Lab) -> None:
     """Two minutes of a small site, about 300 connections.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -72,6 +73,7 @@ class SocketTable:
                 answer = answer[(length + 3) & ~3 :]
 
 
+@cache
 def endpoint(address: bytes, port: int) -> Endpoint:
     """The endpoint of an address of 4 or 16 bytes."""
     return Endpoint(str(ip_address(address)), port)

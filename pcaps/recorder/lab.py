@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .diag import SocketTable, Tuple4
+from .forge import continued, link_address, segment_bytes
+from .link import Link, Loss, Predicate
 from .namespaces import Namespace
 from .truth import Sampler
 from .wire import Wire
@@ -25,6 +27,7 @@ _SIOCETHTOOL = 0x8946
 _OFFLOADS = {"tx checksum": 0x17, "TCP segmentation": 0x1F, "generic segmentation": 0x24}
 _PAIRED_WITH = ("type", "veth", "peer", "name", "eth0", "netns")
 _STARTING = 10
+_DISCARD = 9
 
 
 class Host:
@@ -102,13 +105,13 @@ class Lab:
     ----------
     number : tells the laboratory's addresses from every other's: 10.<number>.0.0/16, fd00:<number>::/64.
     folder : where the two captures go, ``client.pcap`` and ``server.pcap``.
-    delay : seconds that a frame is under way; None for a direct link, which may leave checksums
-        and segmentation to the other end, as a host's own capture shows.
+    link : what it does to frames; None for a direct link, which may leave checksums and
+        segmentation to the other end, as a host's own capture shows.
     """
 
-    def __init__(self, number: int, folder: Path, *, delay: float | None = 0.005, ipv6: bool = False) -> None:
+    def __init__(self, number: int, folder: Path, *, link: Link | None = Link(), ipv6: bool = False) -> None:
         self.folder = folder
-        self.delay = delay
+        self.link = link
         self._ipv6 = ipv6
         self._prefix = f"fd00:{number:x}::" if ipv6 else f"10.{number}."
         self.client = Host([self.numbered(1)], ipv6=ipv6)
@@ -117,12 +120,20 @@ class Lab:
         #: Both hosts' sockets just before the captures ended, and just after
         self.looks: list[dict[str, dict[Tuple4, str]]] = []
         self.ended = 0  # when, in nanoseconds since the epoch
+        #: What of the captures is kept: from when and until when, if not all
+        self.begin: int | None = None
+        self.end: int | None = None
 
     def numbered(self, host: int, network: int = 0) -> str:
         """An address of this laboratory."""
         return (
             f"{self._prefix}{host:x}" if self._prefix.startswith("f") else f"{self._prefix}{network}.{host}"
         )
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds from a segment to its answer, at most if nothing is lost."""
+        return 2 * (self.link.delay + self.link.jitter) if self.link else 0.0
 
     def host(self, side: str) -> Host:
         """The host of that side."""
@@ -134,11 +145,12 @@ class Lab:
         with ExitStack() as ends:
             for side in SIDES:
                 ends.callback(self.host(side).close)
-            self._link(ends)
+            self._connect_hosts(ends)
             with self._captured():
                 self.sampler.start()
                 try:
                     yield
+                    self._part()
                 finally:
                     self.sampler.stop()
                 self.looks.append(self.sampler.look())
@@ -166,40 +178,90 @@ class Lab:
 
     def settle(self) -> None:
         """Wait until what is under way has arrived and been acknowledged (delayed at most 40 ms)."""
-        time.sleep(0.06 + 4 * (self.delay or 0))
+        time.sleep(0.06 + 2 * self.round_trip)
 
     def pause(self, seconds: float) -> None:
         """Let time pass, so that a state lasts."""
         time.sleep(seconds)
 
-    def _link(self, ends: ExitStack) -> None:
+    @property
+    def impaired(self) -> bool:
+        """Whether the link did more to a segment than to deliver it late."""
+        return self.link is not None and (self.link.chancy or self._wire.lost > 0)
+
+    def lose(self, meant: Predicate, times: int | None = None) -> Loss:
+        """Lose the next so many segments that are meant, or all until it is mended."""
+        return self._wire.lose(meant, times)
+
+    def cut(self) -> Loss:
+        """Lose every segment until it is mended."""
+        return self.lose(lambda side, segment: True)
+
+    def pretend(self, address: str) -> None:
+        """Let the server believe that the client's host has an address, which it does not answer for."""
+        with self.client.namespace.entered():
+            lladdr = link_address("eth0")
+        self.server.namespace.run("ip", "neighbour", "add", address, "lladdr", lladdr, "dev", "eth0")
+
+    def send_raw(self, source: tuple[str, int], destination: tuple[str, int], flags: str, seq: int = 0) -> None:
+        """Send a segment from the client's host that none of its sockets has to do with."""
+        with self.client.namespace.entered():
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        with raw:
+            raw.sendto(segment_bytes(source, destination, flags, seq), (destination[0], 0))
+
+    def forge(self, sender: str, flags: str, offset: int = 0) -> None:
+        """Have somebody between the hosts send a segment as if it followed the sender's last one."""
+        frame = continued(self._wire.last[sender], flags, offset)
+        self._wire.inject("server" if sender == "client" else "client", frame)
+
+    def capture_from_now(self) -> None:
+        """Keep nothing of the captures before."""
+        self.begin = time.time_ns()
+
+    def capture_until_now(self) -> None:
+        """Keep nothing of the captures after."""
+        self.end = time.time_ns()
+
+    def _connect_hosts(self, ends: ExitStack) -> None:
         client, server = self.client.namespace, self.server.namespace
-        if self.delay is None:
+        if self.link is None:
             client.run("ip", "link", "add", "eth0", *_PAIRED_WITH, server.path)
         else:
-            self._link_by_wire(ends, self.delay)
+            self._link_by_wire(ends, self.link)
         for side in SIDES:
-            self.host(side).up(offload=self.delay is None)
+            self.host(side).up(offload=self.link is None)
         self._acquaint()
 
-    def _link_by_wire(self, ends: ExitStack, delay: float) -> None:
+    def _link_by_wire(self, ends: ExitStack, link: Link) -> None:
         middle = Namespace()
         ends.callback(middle.close)
         for side in SIDES:
             middle.run("ip", "link", "add", side, *_PAIRED_WITH, self.host(side).namespace.path)
             middle.sysctl(f"ipv6/conf/{side}/disable_ipv6", 1)
             middle.run("ip", "link", "set", side, "up")
-        wire = Wire(middle, SIDES, delay)
-        wire.start()
-        ends.callback(wire.stop)
+        self._wire = Wire(middle, SIDES, link)
+        self._wire.start()
+        ends.callback(self._wire.stop)
 
     def _acquaint(self) -> None:
         """Let the hosts learn each other's link addresses before it matters."""
-        with self.client.namespace.entered():
+        self._greet("client")
+        time.sleep(0.2 + 2 * self.round_trip)
+
+    def _part(self) -> None:
+        """Mark the captures' ends: a datagram each, so that they show how long nothing happened."""
+        for side in SIDES:
+            self._greet(side)
+        time.sleep(2 * self.round_trip)
+
+    def _greet(self, side: str) -> None:
+        """Send a datagram to the other host's discard port; where nobody has it, an ICMP message answers."""
+        own, other = self.host(side), self.host("server" if side == "client" else "client")
+        with own.namespace.entered():
             greeting = socket.socket(socket.AF_INET6 if self._ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
         with greeting:
-            greeting.sendto(b"", (self.server.address, 9))
-        time.sleep(0.2 + 4 * (self.delay or 0))
+            greeting.sendto(b"", (other.address, _DISCARD))
 
     @contextmanager
     def _captured(self) -> Iterator[None]:

@@ -55,10 +55,11 @@ def _records(data: bytes) -> Iterator[Frame]:
 
 def segments(frames: Iterable[Frame]) -> list[Segment]:
     """The TCP segments among ``frames``."""
-    return [segment for frame in frames if (segment := _segment(frame))]
+    return [segment for frame in frames if (segment := segment_of(frame))]
 
 
-def _segment(frame: Frame) -> Segment | None:
+def segment_of(frame: Frame) -> Segment | None:
+    """The TCP segment in a frame, if there is one."""
     ip = dpkt.ethernet.Ethernet(frame.data).data
     tcp = getattr(ip, "data", None)
     if not isinstance(tcp, dpkt.tcp.TCP):

@@ -9,7 +9,9 @@ from typing import Any
 
 from .diag import Endpoint, Tuple4
 from .lab import SIDES, Lab
-from .packets import Segment
+from .link import Link
+from .packets import Frame, Segment
+from .spans import Span
 from .truth import Row
 
 #: Raises RecordingError if the recording does not show what it is named for.
@@ -28,16 +30,20 @@ class Scenario:
     ----------
     play : what the two hosts do; its docstring says what it shows, its name names the capture.
     expectations : what must hold of the recording.
-    vantage : whose capture is kept.
-    delay, ipv6 : of the laboratory.
+    vantage : whose capture is kept as the example, and looked at by the expectations.
+    link, ipv6 : of the laboratory.
+    example : whether it is one of the captures for people, beside being one that proves the analysis.
+    pace : ``light``; ``long``, some sending in a minute and more; ``heavy``, to be recorded alone.
     socketless : sides whose segments no kernel socket sent, so that it has no say in their state.
     """
 
     play: Callable[[Lab], None]
     expectations: tuple[Expectation, ...]
     vantage: str = "server"
-    delay: float | None = 0.005
+    link: Link | None = Link()  # noqa: RUF009
     ipv6: bool = False
+    example: bool = True
+    pace: str = "light"
     socketless: tuple[str, ...] = ()
 
     @property
@@ -85,7 +91,9 @@ class Recording:
     lab: Lab
     capture: Path
     segments: list[Segment] = field(default_factory=list)
+    frames: dict[str, list[Frame]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
 
     def demand(self, holds: bool, what: str) -> None:
@@ -94,9 +102,8 @@ class Recording:
             raise RecordingError(f"{self.scenario.name}: {what}; record it again")
 
     def sender(self, segment: Segment) -> str:
-        """The side that sent it."""
-        clients = {(ending.client, ending.server) for ending in self.endings}
-        return "client" if (segment.source, segment.destination) in clients else "server"
+        """The side that sent it; whoever pretends to be somebody is at the client's."""
+        return "server" if segment.source.address in self.lab.server.addresses else "client"
 
 
 def endings_of(

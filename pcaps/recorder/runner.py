@@ -1,63 +1,103 @@
-"""Recording scenarios, many at once, and judging what came of them."""
+"""Recording scenarios, several at once, and judging what came of them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from .lab import SIDES, Lab
-from .packets import read_frames, segments
-from .recording import SCENARIOS, Recording, Scenario, endings_of
-from .trace import Trace
+from .minisockets import MiniSockets, MiniSpan
+from .packets import Frame, read_frames, segments
+from .recording import SCENARIOS, Recording, RecordingError, Scenario, endings_of
+from .spans import contradictions, resolved
+from .trace import Trace, realtime_offset
 from .truth import Row, merged, rows_of
 
 _FIRST_NETWORK = 20
+#: How many light ones at once; long ones are mostly asleep and go beside
+_AT_ONCE = 7
+_SWITCH_INTERVAL = 0.0005  # seconds; a wire should not wait long for another one's thread
 
 
-def record(scenarios: Iterable[Scenario], folder: Path) -> list[Recording]:
-    """Record all ``scenarios`` at once into ``folder``, and check each.
-
-    Raises
-    ------
-    RecordingError
-        If one does not show what it should.
-    """
-    numbers = {name: number for number, name in enumerate(SCENARIOS, _FIRST_NETWORK)}
-    numbered = [(numbers[scenario.name], scenario) for scenario in scenarios]
-    trace = Trace("sock/inet_sock_set_state")
-    pool = ThreadPoolExecutor(len(numbered))
+def record(scenarios: Iterable[Scenario], folder: Path) -> tuple[list[Recording], list[str]]:
+    """Record all ``scenarios`` into ``folder``, and check each: the good ones, and what is wrong with others."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    trace, minis = Trace("sock/inet_sock_set_state"), MiniSockets()
     try:
-        recordings = list(pool.map(lambda one: _record_one(one[0], one[1], folder), numbered))
-        _complete(recordings, rows_of(trace.events()))
+        recordings, problems = _play(list(scenarios), folder)
+        _complete(recordings, rows_of(trace.events()), minis.spans(realtime_offset()))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         trace.close()
+        minis.close()
+    good = []
     for recording in recordings:
-        for expectation in recording.scenario.expectations:
-            expectation(recording)
-    return recordings
+        try:
+            _check(recording)
+            good.append(recording)
+        except RecordingError as error:
+            problems.append(str(error))
+    return good, problems
 
 
-def _record_one(number: int, scenario: Scenario, folder: Path) -> Recording:
+def _play(scenarios: list[Scenario], folder: Path) -> tuple[list[Recording], list[str]]:
+    """Play the long ones beside the light ones, then one heavy one after another."""
+    crowds = {pace: [one for one in scenarios if one.pace == pace] for pace in ("long", "light", "heavy")}
+    pools = [ThreadPoolExecutor(size) for size in (len(crowds["long"]) or 1, _AT_ONCE, 1)]
+    played: list[Future[Recording]] = []
+    try:
+        for pool, crowd in zip(pools, crowds.values(), strict=True):
+            played += (futures := [pool.submit(_record_one, one, folder) for one in crowd])
+            if crowd is not crowds["long"]:
+                [future.exception() for future in futures]
+        failures = [future.exception() for future in played]
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+    problems = [
+        f"{one.name}: {failure!r}"
+        for one, failure in zip(sum(crowds.values(), []), failures, strict=True)
+        if failure
+    ]
+    return [future.result() for future in played if not future.exception()], problems
+
+
+def _record_one(scenario: Scenario, folder: Path) -> Recording:
     own = folder / scenario.name
     own.mkdir()
-    lab = Lab(number, own, delay=scenario.delay, ipv6=scenario.ipv6)
+    number = _FIRST_NETWORK + list(SCENARIOS).index(scenario.name)
+    lab = Lab(number, own, link=scenario.link, ipv6=scenario.ipv6)
     with lab.running():
         scenario.play(lab)
     print(f"recorded {scenario.name}", file=sys.stderr)
     return Recording(scenario, lab, own / f"{scenario.vantage}.pcap")
 
 
-def _complete(recordings: list[Recording], rows: list[Row]) -> None:
+def _complete(recordings: list[Recording], rows: list[Row], minis: list[MiniSpan]) -> None:
     """Give each recording its segments, the kernels' word, and how it ended."""
     for recording in recordings:
         lab = recording.lab
         own = {address: side for side in SIDES for address in lab.host(side).addresses}
-        meant = [row for row in rows if row.local.address in own and row.time < lab.ended]
-        told = [row._replace(side=own[row.local.address]) for row in meant]
+        meant = [row for row in rows if row.local.address in own]
+        told = [row._replace(side=own[row.local.address]) for row in meant if row.time < lab.ended]
         samples = [sample for sample in lab.sampler.samples if sample.tuple4[0].address in own]
         recording.rows = merged(told, samples)
-        recording.segments = segments(read_frames(recording.capture))
+        recording.spans = resolved(meant, minis, own, lab.ended)
+        recording.frames = {side: _kept(lab, read_frames(lab.folder / f"{side}.pcap")) for side in SIDES}
+        recording.segments = segments(recording.frames[recording.scenario.vantage])
         recording.endings = endings_of(recording.segments, lab.looks, recording.scenario.socketless)
+
+
+def _kept(lab: Lab, frames: list[Frame]) -> list[Frame]:
+    """What of a capture is kept."""
+    begin, end = lab.begin or 0, lab.end or lab.ended
+    return [frame for frame in frames if begin <= frame.time <= end]
+
+
+def _check(recording: Recording) -> None:
+    """Raise RecordingError if it does not show what it should, or its two truths do not agree."""
+    for expectation in recording.scenario.expectations:
+        expectation(recording)
+    wrong = contradictions(recording.spans, recording.lab.sampler.looks)
+    recording.demand(not wrong, f"{len(wrong)} samples contradict the truth, such as {wrong[:3]}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 
-import dpkt
-
 from .expectations import ends, holds, lasts, passes, sends
 from .lab import ABORT, Lab
+from .link import Link
 from .recording import scenario
 
 
@@ -46,7 +45,7 @@ def close_by_server(lab: Lab) -> None:
     ends("TIME_WAIT", "TIME_WAIT"),
     passes("client", "FIN_WAIT1", "CLOSING"),
     passes("server", "FIN_WAIT1", "CLOSING"),
-    delay=0.05,
+    link=Link(delay=0.05),
 )
 def simultaneous_close(lab: Lab) -> None:
     """Both sides close before the other's FIN arrives: the FINs cross, both pass through CLOSING."""
@@ -62,7 +61,7 @@ def simultaneous_close(lab: Lab) -> None:
     passes("client", "SYN_SENT", "SYN_RECV", "ESTABLISHED"),
     passes("server", "SYN_SENT", "SYN_RECV", "ESTABLISHED"),
     vantage="client",
-    delay=0.1,
+    link=Link(delay=0.1),
 )
 def simultaneous_open(lab: Lab) -> None:
     """Both sides send a SYN before the other's arrives: one connection, two openers, no listener."""
@@ -191,30 +190,12 @@ def half_open_flood(lab: Lab) -> None:
     """
     spoofed = lab.numbered(66, network=9)
     lab.server.listen(8080)
-    with lab.client.namespace.entered():
-        link_address = _link_address("eth0")
-        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    lab.server.namespace.run("ip", "neighbour", "add", spoofed, "lladdr", link_address, "dev", "eth0")
-    with raw:
-        for number in range(_FLOOD):
-            raw.sendto(_syn(spoofed, lab.server.address, 40_000 + number, 8080), (lab.server.address, 0))
-            lab.pause(0.02)
+    lab.pretend(spoofed)
+    for number in range(_FLOOD):
+        port = 40_000 + number
+        lab.send_raw((spoofed, port), (lab.server.address, 8080), "S", port << 16)
+        lab.pause(0.02)
     lab.pause(4.5)
-
-
-def _link_address(interface: str) -> str:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packet:
-        packet.bind((interface, 0))
-        address: bytes = packet.getsockname()[4]
-    return address.hex(":")
-
-
-def _syn(source: str, destination: str, source_port: int, destination_port: int) -> bytes:
-    tcp = dpkt.tcp.TCP(
-        sport=source_port, dport=destination_port, seq=source_port << 16, flags=dpkt.tcp.TH_SYN
-    )
-    addresses = {"src": socket.inet_aton(source), "dst": socket.inet_aton(destination)}
-    return bytes(dpkt.ip.IP(**addresses, p=socket.IPPROTO_TCP, data=tcp, len=40))
 
 
 @scenario(
@@ -294,7 +275,7 @@ def tuple_reuse(lab: Lab) -> None:
 _LARGE = 60_000
 
 
-@scenario(ends("TIME_WAIT", "CLOSE"), sends("server", "A", payload=True), delay=None)
+@scenario(ends("TIME_WAIT", "CLOSE"), sends("server", "A", payload=True), link=None)
 def offload(lab: Lab) -> None:
     """Checksums and segmentation are left to the card: large segments, sums that only look wrong."""
     client, server = lab.connect()

@@ -62,7 +62,7 @@ class Trace:
                 raise RuntimeError(
                     f"the kernel's trace buffer of {_BUFFER_KB} KB overran: record fewer at once"
                 )
-        offset = _realtime_offset()
+        offset = realtime_offset()
         pages = (page for pipe in self._instance.glob("per_cpu/cpu*/trace_pipe_raw") for page in _pages(pipe))
         hits = (hit for page in pages for hit in _hits(page))
         return sorted(Event(when + offset, self._decoded(data)) for when, data in hits)
@@ -96,8 +96,8 @@ def _fields_of(text: str) -> dict[str, tuple[int, int]]:
     }
 
 
-def _realtime_offset() -> int:
-    """Nanoseconds from the trace's clock (CLOCK_MONOTONIC) to the capture's (CLOCK_REALTIME)."""
+def realtime_offset() -> int:
+    """Nanoseconds from the kernel's traces' clock (CLOCK_MONOTONIC) to the capture's (CLOCK_REALTIME)."""
     before = time.monotonic_ns()
     real = time.time_ns()
     return real - (before + time.monotonic_ns()) // 2

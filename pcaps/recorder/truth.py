@@ -49,12 +49,22 @@ class Sample(NamedTuple):
     state: str
 
 
+class Look(NamedTuple):
+    """A host's sockets at one moment between ``before`` and ``after``; those that netstat shows."""
+
+    before: int
+    after: int
+    side: str
+    table: dict[Tuple4, str]
+
+
 class Sampler(threading.Thread):
-    """Looks at the hosts' sockets again and again, and keeps what changed."""
+    """Looks at the hosts' sockets again and again, and keeps all of it, and what changed."""
 
     def __init__(self, tables: dict[str, SocketTable]) -> None:
         super().__init__(name="sampler", daemon=True)
         self.samples: list[Sample] = []
+        self.looks: list[Look] = []
         self._tables = tables
         self._seen: dict[str, dict[Tuple4, str]] = {side: {} for side in tables}
         self._stopped = threading.Event()
@@ -75,6 +85,8 @@ class Sampler(threading.Thread):
             before = time.time_ns()
             now = table.read()
             after = time.time_ns()
+            shown = {ends: state for ends, state in now.items() if state != "CLOSE"}
+            self.looks.append(Look(before, after, side, shown))
             seen = self._seen[side]
             changed = {ends: now.get(ends, "CLOSE") for ends in now | seen if now.get(ends) != seen.get(ends)}
             self.samples += [Sample(before, after, side, ends, state) for ends, state in changed.items()]
@@ -140,9 +152,10 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("side", "local", "remote", "time", "old", "new", "source"))
         for row in rows:
-            writer.writerow((row.side, row.local, row.remote, _rfc3339(row.time), *row[4:]))
+            writer.writerow((row.side, row.local, row.remote, rfc3339(row.time), *row[4:]))
 
 
-def _rfc3339(time_ns: int) -> str:
+def rfc3339(time_ns: int) -> str:
+    """A time as the tables have it."""
     seconds, nanoseconds = divmod(time_ns, _SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"

@@ -1,15 +1,19 @@
-"""The link between two hosts: carries every frame, each one a little late."""
+"""The link between two hosts: carries every frame, each one a little late, and not all if it is a bad one."""
 
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
+import random
 import select
 import socket
 import threading
 import time
-from collections import deque
 
+from .link import Link, Loss, Predicate
 from .namespaces import Namespace
+from .packets import Frame, Segment, segment_of
 
 _ETH_P_ALL = 0x0003
 _PACKET_OUTGOING = 4
@@ -18,20 +22,27 @@ _IDLE = 0.2
 
 
 class Wire(threading.Thread):
-    """Forwards frames between two interfaces of a namespace in the middle, in order.
+    """Forwards frames between two interfaces of a namespace in the middle.
 
     Parameters
     ----------
-    middle : the namespace that both interfaces are in.
-    interfaces : the client's and the server's end.
-    delay : seconds that each frame is under way; the round trip takes twice as long.
+    middle : the namespace that both interfaces are in, each named as the side that it leads to.
+    sides : of the client and the server.
+    link : what it does to the frames.
     """
 
-    def __init__(self, middle: Namespace, interfaces: tuple[str, str], delay: float) -> None:
+    def __init__(self, middle: Namespace, sides: tuple[str, str], link: Link) -> None:
         super().__init__(name="wire", daemon=True)
-        self._delay = delay
-        self._ends = [_packet_socket(middle, interface) for interface in interfaces]
-        self._under_way: deque[tuple[float, socket.socket, bytes]] = deque()
+        self._sides = sides
+        self._link = link
+        self._random = random.Random(link.seed)
+        self._ends = [_packet_socket(middle, side) for side in sides]
+        self._under_way: list[tuple[float, int, socket.socket, bytes]] = []
+        self._order = itertools.count()
+        self._latest = dict.fromkeys(self._ends, 0.0)
+        self._losses: list[Loss] = []
+        #: The last segment's frame that each side sent
+        self.last: dict[str, bytes] = {}
         self._running = True
 
     def run(self) -> None:
@@ -48,20 +59,59 @@ class Wire(threading.Thread):
         self._running = False
         self.join()
 
+    def lose(self, meant: Predicate, times: int | None = None) -> Loss:
+        """Lose the next so many segments that are meant, or all until it is mended."""
+        loss = Loss(meant, times)
+        self._losses.append(loss)
+        return loss
+
+    @property
+    def lost(self) -> int:
+        """How many segments were lost because it was meant so."""
+        return sum(loss.lost for loss in self._losses)
+
+    def inject(self, side: str, frame: bytes) -> None:
+        """Deliver a frame to a side as if it came from the other."""
+        self._ends[self._sides.index(side)].send(frame)
+
     def _patience(self) -> float:
         """Seconds until the next frame is due."""
         return max(0.0, self._under_way[0][0] - time.monotonic()) if self._under_way else _IDLE
 
     def _take(self, end: socket.socket) -> None:
         frame, address = end.recvfrom(_LARGEST_FRAME)
-        if address[2] != _PACKET_OUTGOING:  # that is what we delivered ourselves
-            other = self._ends[1 - self._ends.index(end)]
-            self._under_way.append((time.monotonic() + self._delay, other, frame))
+        if address[2] == _PACKET_OUTGOING:  # that is what we delivered ourselves
+            return
+        index = self._ends.index(end)
+        other = self._ends[1 - index]
+        segment = segment_of(Frame(0, frame))
+        if segment is None:
+            self._carry(other, frame)
+            return
+        self.last[self._sides[index]] = frame
+        for _ in range(self._copies(self._sides[index], segment)):
+            self._carry(other, frame, overtaken=self._random.random() < self._link.reorder)
+
+    def _copies(self, side: str, segment: Segment) -> int:
+        """How often a segment arrives."""
+        if any([loss.takes(side, segment) for loss in self._losses]):
+            return 0
+        if self._random.random() < self._link.loss:
+            return 0
+        return 2 if self._random.random() < self._link.duplicate else 1
+
+    def _carry(self, end: socket.socket, frame: bytes, *, overtaken: bool = False) -> None:
+        due = time.monotonic() + self._link.delay + self._random.uniform(0, self._link.jitter)
+        if overtaken:
+            due += self._link.overtaken_by
+        else:
+            due = self._latest[end] = max(due, self._latest[end])
+        heapq.heappush(self._under_way, (due, next(self._order), end, frame))
 
     def _deliver(self) -> None:
         now = time.monotonic()
         while self._under_way and self._under_way[0][0] <= now:
-            _, end, frame = self._under_way.popleft()
+            _, _, end, frame = heapq.heappop(self._under_way)
             with contextlib.suppress(OSError):  # the interface may be going down
                 end.send(frame)
 
