@@ -537,3 +537,17 @@ def test_fin_repeated_late_was_not_acknowledged_after_all(talk: Transcript) -> N
     talk.client("FIN ACK seq=1 ack=1")
     talk.client("FIN ACK seq=1 ack=1 @5")
     assert talk.ends_in() == ("FIN_WAIT1", "ESTABLISHED")
+
+
+def test_memory_does_not_grow_with_the_segments_of_a_connection() -> None:
+    talk = Transcript().opened()
+    talk.client("PSH ACK seq=1 ack=1 len=100")
+    opening, data = np.array(talk.rows[:3], SEGMENTS), np.array(talk.rows[3:] * 20_000, SEGMENTS)
+    data["seq"] += np.arange(len(data), dtype=np.uint32) * 100
+    data["time"] += np.arange(len(data)) * 1_000_000
+    engine = Engine(seed=1)
+    engine.feed(opening)
+    before = engine.nbytes
+    engine.feed(data)
+    assert engine.nbytes == before
+    assert engine.finish(int(data["time"].max())).sides["bytes"].tolist() == [2_000_000, 0]

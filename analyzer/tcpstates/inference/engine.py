@@ -85,6 +85,11 @@ class Engine:
             self._count("bad_checksums"),
         )
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the engine holds: by connections and their events, not by segments."""
+        return sum(array.nbytes for array in self._memory)
+
     def _count(self, name: str) -> int:
         return int(self._memory.core[name][0])
 
