@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench captures soak
+.PHONY: help demo test lint bench captures truth soak
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: $(INSTALLED) ## Time the analysis of a million frames grown from a record
 
 captures: $(INSTALLED) ## Record pcaps/ again from real kernel sockets (root, Linux, some minutes)
 	$(BIN)/python pcaps/record.py
+
+truth: $(INSTALLED) ## Say how far the inferred states are those of the kernels, recording by recording
+	$(BIN)/python pcaps/score.py --imperfect
 
 soak: $(INSTALLED) ## Run what takes longer than a test may: many more examples, bounds checked
 	HYPOTHESIS_PROFILE=soak $(PYTEST)

@@ -1,0 +1,58 @@
+"""Scores as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from .score import Score
+from .tally import Tally
+
+HEAD = (
+    f"{'':38}{'sockets':>8}{'unseen':>7}{'missed':>7}{'invent.':>8}"
+    f"{'right %':>9}{'wrong':>8}{'unknown':>8}{'silent':>8}{'exact %':>9}{'lenient':>8}"
+    f"{'rows':>7}{'equal %':>9}{'ours':>6}{'theirs':>7}{'listeners':>12}"
+)
+
+
+def by_capture(scores: Iterable[Score]) -> Iterator[str]:
+    """A line for each capture."""
+    yield HEAD
+    for score in scores:
+        yield line(f"{score.recording.name} {score.vantage}", score.tally)
+
+
+def totals(scores: Collection[Score]) -> Iterator[str]:
+    """The sums by link and vantage, and by link."""
+    yield HEAD
+    for sums in (_summed(scores, _link_and_vantage), by_link(scores)):
+        for name, tally in sums.items():
+            yield line(name, tally)
+
+
+def by_link(scores: Iterable[Score]) -> dict[str, Tally]:
+    """The sums of clean and of impaired links."""
+    return _summed(scores, lambda score: score.recording.link)
+
+
+def _link_and_vantage(score: Score) -> str:
+    return f"{score.recording.link}, {score.vantage}"
+
+
+def _summed(scores: Iterable[Score], name: Callable[[Score], str]) -> dict[str, Tally]:
+    sums: dict[str, Tally] = {}
+    for score in scores:
+        sums[name(score)] = sums.get(name(score), Tally()) + score.tally
+    return dict(sorted(sums.items()))
+
+
+def line(name: str, tally: Tally) -> str:
+    """One tally: counts of sockets and rows, shares of time, sequences and rows."""
+    rows = tally.equal + tally.ours + tally.theirs
+    listeners = f"{tally.listening}/{tally.ours_listening}/{tally.theirs_listening}"
+    return (
+        f"{name:38}{tally.sockets:8}{tally.unseen:7}{tally.missed:7}{tally.invented:8}"
+        f"{tally.share('right'):9.3f}{tally.share('wrong'):8.3f}"
+        f"{tally.share('unknown'):8.3f}{tally.share('silent'):8.3f}"
+        f"{tally.sequences('exact'):9.2f}{tally.sequences('lenient'):8.2f}"
+        f"{rows:7}{tally.rows:9.2f}{tally.ours:6}{tally.theirs:7}{listeners:>12}"
+    )
