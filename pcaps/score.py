@@ -1,11 +1,12 @@
 """Say how the analysis of each recording agrees with what the kernels said.
 
-Usage: pcaps/score.py [--worst COUNT] [--imperfect] [--folder FOLDER] [NAME...]
+Usage: pcaps/score.py [--worst COUNT] [--imperfect | --as IMPERFECTION] [--folder FOLDER] [NAME...]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def main() -> str | None:
         return f"no recording {error} in {options.folder}; see its *.json"
     if not chosen:
         return f"no recordings in {options.folder}; make captures records them"
-    scores = [scored(recording, vantage) for recording in chosen for vantage in VANTAGES]
+    scores = _scores(chosen, options.form)
     lines = _worst(scores, options.worst) if options.worst else _tables(scores, chosen, options.imperfect)
     for line in lines:
         print(line, flush=True)
@@ -38,9 +39,22 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a recording; all of them if none is named")
     parser.add_argument("--worst", type=int, metavar="COUNT", help="list the worst disagreements instead")
-    parser.add_argument("--imperfect", action="store_true", help="score the captures' imperfect forms too")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--imperfect", action="store_true", help="add the sums of all imperfect forms")
+    forms.add_argument(
+        "--as", dest="form", choices=IMPERFECTIONS, metavar="IMPERFECTION", help="score that form instead"
+    )
     parser.add_argument("--folder", type=Path, default=RECORDINGS, help="where the recordings are")
     return parser.parse_args()
+
+
+def _scores(chosen: list[Recording], form: str | None) -> list[Score]:
+    """Both captures of each recording, as they are or in an imperfect form."""
+    return [
+        scored(recording, vantage, degraded(recording.capture(vantage), form) if form else None)
+        for recording in chosen
+        for vantage in VANTAGES
+    ]
 
 
 def _tables(scores: list[Score], chosen: list[Recording], imperfect: bool) -> Iterator[str]:
@@ -55,12 +69,7 @@ def _tables(scores: list[Score], chosen: list[Recording], imperfect: bool) -> It
 def _imperfect(chosen: list[Recording]) -> Iterator[str]:
     yield tables.HEAD
     for imperfection in IMPERFECTIONS:
-        scores = [
-            scored(recording, vantage, degraded(recording.capture(vantage), imperfection))
-            for recording in chosen
-            for vantage in VANTAGES
-        ]
-        for link, tally in tables.by_link(scores).items():
+        for link, tally in tables.by_link(_scores(chosen, imperfection)).items():
             yield tables.line(f"{imperfection}, {link}", tally)
 
 
@@ -75,6 +84,11 @@ def _worst(scores: list[Score], count: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    if problem := main():
+    try:
+        problem = main()
+    except BrokenPipeError:  # the reader has seen enough; there is nowhere left to flush to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        problem = None
+    if problem:
         print(f"score.py: {problem}", file=sys.stderr)
         sys.exit(1)

@@ -106,11 +106,13 @@ def _doubled(packets: list[Packet], seed: random.Random) -> bytes:
 
 
 def _swapped(packets: list[Packet], seed: random.Random) -> bytes:
-    """Every second frame ahead of the one before it, if they are close; each keeps its time."""
-    order = list(packets)
-    for at in range(0, len(order) - 1, 2):
+    """Each two neighbours that are close exchange their places; each keeps its time."""
+    order, at = list(packets), 0
+    while at < len(order) - 1:
         if order[at + 1].time - order[at].time <= _OVERTAKING:
             order[at], order[at + 1] = order[at + 1], order[at]
+            at += 1
+        at += 1
     return _pcap(map(_ethernet, order))
 
 

@@ -65,11 +65,13 @@ def by_sort(found: Iterable[Disagreement], count: int) -> Iterator[str]:
 
 
 def longest(found: Iterable[Disagreement], count: int) -> Iterator[str]:
-    """The longest stretches, one of each socket."""
-    shown: set[int] = set()
+    """The longest stretches, one of each socket, whichever capture it is from."""
+    shown: set[tuple[str, Ends, int]] = set()
     for one in found:
-        if len(shown) < count and id(one.pairing) not in shown:
-            shown.add(id(one.pairing))
+        life = _life(one.pairing)
+        socket = one.score.recording.name, life.ends, life.born
+        if len(shown) < count and socket not in shown:
+            shown.add(socket)
             yield f"{one.piece.length / _SECOND:9.2f} s {one.where}"
             yield f"            {one.times()}"
 
