@@ -25,8 +25,7 @@ def infer(segments: Iterable[Any], now: int, timers: Timers) -> list[Connection]
     for row in segments:
         reference.take(plain(row))
     for connection in reference.connections:
-        for side in connection.sides:
-            side.run_timers(now, timers)
+        connection.run_timers(connection.client, now, timers)
     return reference.connections
 
 
@@ -73,8 +72,8 @@ class Reference:
     def _end_old_socket(self, older: Connection, segment: Segment) -> None:
         """The sender cannot open a second socket for the 4-tuple while the first one lives (3.6.1)."""
         old, _ = older.ends(segment)
+        older.run_timers(old, segment.time, self.timers)
         if old.tunnel == segment.tunnel and old.state != State.CLOSE:
-            old.run_timers(segment.time, self.timers)
             old.meet(Event.REUSED, segment.time, Evidence.INFERRED, segment.frame)
 
 

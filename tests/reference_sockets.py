@@ -103,6 +103,11 @@ def _ending(state: State, event: Event) -> State | None:
             return State.CLOSE
         case Event.TIMER_FIN_WAIT2 if state == State.FIN_WAIT2:
             return State.CLOSE
+        case Event.TIMER_RETRANSMISSION if exists and state not in (
+            State.FIN_WAIT2,
+            State.TIME_WAIT,
+        ):  # 3.8.3
+            return State.CLOSE
         case Event.LOST_TRACK if exists:
             return State.UNKNOWN
     return None
@@ -173,7 +178,8 @@ class Side:
         self.rst_received: int | None = None
         self.rst_was_sure = False
         self.time_wait_restarted: int | None = None
-        self.held = self.open_for_sure = False
+        self.held = self.open_for_sure = self.checksums_can_be_right = False
+        self.sent_times = self.sent_at = self.backoff = 0
         self.recent: list[tuple[tuple[int, ...], int]] = []
 
     # events
@@ -230,18 +236,56 @@ class Side:
     def state(self) -> State:
         return self._changes()[-1].state
 
-    def run_timers(self, now: int, timers: Timers) -> None:
-        """End TIME_WAIT and an orphaned FIN_WAIT2 whose time is over (section 8)."""
+    def run_timers(self, peer: Side, now: int, timers: Timers) -> None:
+        """End what time has ended for this side (section 8)."""
         current = self._changes()[-1]
-        event, over = Event.TIMER_FIN_WAIT2, current.start + timers.fin_timeout
         if current.state == State.TIME_WAIT:
             restarted = self.time_wait_restarted
             start = current.start if restarted is None else max(current.start, restarted)
-            event, over = Event.TIMER_2MSL, start + timers.time_wait
-        elif current.state != State.FIN_WAIT2 or self.held:
+            self._meet_timer(Event.TIMER_2MSL, start + timers.time_wait, now)
+        elif current.state == State.FIN_WAIT2 and not self.held:
+            self._meet_timer(Event.TIMER_FIN_WAIT2, current.start + timers.fin_timeout, now)
+        elif self.sent_times and (peer.frames or current.state == State.SYN_SENT):
+            self._be_silent(peer, now, timers)
+
+    def _meet_timer(self, event: Event, due: int, now: int) -> None:
+        if due <= now:
+            self.meet(event, due, Evidence.ASSUMED, 0)
+
+    def _be_silent(self, peer: Side, now: int, timers: Timers) -> None:
+        """It awaits an acknowledgement: has it given up, or got one that the capture missed?"""
+        if self.sent_times > 1:
+            linear = self.state == State.SYN_SENT and self.syns <= 1 + timers.linear_syn_retries
+            interval = max(self.backoff * (1 if linear else 2), 200 * MILLISECOND)
+            due = self.sent_at + min(interval, timers.maximum_rto)
+            if now - due > max(self.backoff // 4, 300 * MILLISECOND):
+                self._meet_timer(Event.TIMER_RETRANSMISSION, due, now)
             return
-        if over <= now:
-            self.meet(event, over, Evidence.ASSUMED, 0)
+        acknowledged = self.has_met(Event.RECEIVED_ACK_OF_FIN) or self.state == State.CLOSE
+        if self.fin_seen and self.last_copy and not acknowledged and now - self.last_copy.time > 3 * SECOND:
+            self._is_acknowledged_unseen(peer, self.last_copy)
+
+    def _is_acknowledged_unseen(self, peer: Side, fin: Copy) -> None:
+        peer.meet(Event.RECEIVED_FIN, fin.time, Evidence.INFERRED, fin.frame)
+        self.meet(Event.RECEIVED_ACK_OF_FIN, fin.time, Evidence.INFERRED, fin.frame)
+        self.fin_acked = fin.time
+
+    # what awaits an acknowledgement
+
+    def transmit(self, now: int, is_repeat: bool) -> None:
+        """Count how often the oldest that is outstanding was sent."""
+        if not self.sent_times:
+            self.sent_times, self.sent_at = 1, now
+        elif is_repeat:
+            self.sent_times = min(self.sent_times + 1, 255)
+            self.backoff, self.sent_at = now - self.sent_at, now
+
+    def is_acknowledged(self, ack: int, peer_acked: int | None, now: int) -> None:
+        """The peer's ACK number is ``ack``, the highest before was ``peer_acked``."""
+        if not behind(ack, self.snd_nxt):
+            self.sent_times = 0
+        elif self.sent_times and peer_acked is not None and ahead(ack, peer_acked):
+            self.sent_times, self.sent_at = 1, now
 
     # frames
 
@@ -346,6 +390,12 @@ class Connection:
         if segment.source == self.client.key:
             return self.client, self.server
         return self.server, self.client
+
+    def run_timers(self, first: Side, now: int, timers: Timers) -> None:
+        """Run all timers, twice: what one ends can start another."""
+        second = self.server if first is self.client else self.client
+        for side, peer in 2 * ((first, second), (second, first)):
+            side.run_timers(peer, now, timers)
 
     def closer(self, side: Side) -> FirstCloser:
         """What ``first_closer`` is if this side sent the first FIN."""

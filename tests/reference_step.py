@@ -31,13 +31,14 @@ class Step:
             return
         self.x.bytes += self.segment.payload
         self.x.tunnel = self.segment.tunnel
-        if self.segment.checksum != Checksum.BAD:
+        x = self.x
+        x.checksums_can_be_right |= self.segment.checksum == Checksum.GOOD
+        if self.segment.checksum != Checksum.BAD or not x.checksums_can_be_right:
             self._take_intact()
         self.x.last_time = self.now
 
     def _take_intact(self) -> None:
-        for side in self.connection.sides:
-            side.run_timers(self.now, self.timers)
+        self.connection.run_timers(self.x, self.now, self.timers)
         flags = self.segment.flags
         if flags & RST:
             self._rst()
@@ -88,7 +89,9 @@ class Step:
         x = self.x
         x.syns += 1
         if x.iss_known:
-            x.retransmits += x.syns > 1
+            if x.syns > 1:
+                x.retransmits += 1
+                x.transmit(self.now, is_repeat=True)
             if x.has_met(Event.SENT_SYN):
                 self._remember_copy()
             if x.window_scale < 0:
@@ -98,6 +101,7 @@ class Step:
         x.syn_payload = self.segment.payload
         if x.state == State.CLOSE and not x.events:
             self._meet(x, Event.SENT_SYN)
+            x.transmit(self.now, is_repeat=False)
             self._remember_copy(first=True)
 
     def _learn_iss(self) -> None:
@@ -111,15 +115,14 @@ class Step:
             y.iss_is(segment.ack - 1)
             y.numbers_start_at(segment.ack)
         first = not x.has_met(Event.SENT_SYN_ACK)
+        x.transmit(self.now, is_repeat=not first)
         if first:
             self._first_syn_ack()
         else:
             self._repeated_syn_ack()
         if not x.fin_known:
             self._remember_copy(first)
-        x.note_ack(segment.ack)
-        x.window = segment.window
-        self._note_sack()
+        self._note_ack(segment.window)
         y.has_arrived_before(segment.ack)
 
     def _first_syn_ack(self) -> None:
@@ -158,14 +161,17 @@ class Step:
             self._acknowledges_the_unseen()
         if y.fin_known and not behind(segment.ack, y.fin_end):
             self._acknowledges_fin()
+        elif y.fin_known and (x.acked is None or not behind(segment.ack, x.acked)):
+            self._take_back_unseen_acknowledgement()
         if x.state == State.FIN_WAIT2 and not y.fin_known and x.acked is not None:
             x.held = x.held or ahead(segment.ack, x.acked)
-        x.note_ack(segment.ack)
-        x.window = segment.window << max(0, min(x.window_scale, 14))
-        self._note_sack()
+        self._note_ack(segment.window << max(0, min(x.window_scale, 14)))
         y.has_arrived_before(segment.ack)
 
-    def _note_sack(self) -> None:
+    def _note_ack(self, window: int) -> None:
+        self.y.is_acknowledged(self.segment.ack, self.x.acked, self.now)
+        self.x.note_ack(self.segment.ack)
+        self.x.window = window
         if self.segment.marks & Mark.HAS_SACK:
             self.x.sack_right = self.segment.sack_right
 
@@ -268,6 +274,11 @@ class Step:
             self._meet(y, Event.RECEIVED_ACK_OF_FIN, evidence)
             y.fin_acked = self.now
 
+    def _take_back_unseen_acknowledgement(self) -> None:
+        """Silence told that ``x`` had received the FIN; its own ACK says that it has not (section 8)."""
+        self.x.withdraw(Event.RECEIVED_FIN)
+        self.y.withdraw(Event.RECEIVED_ACK_OF_FIN)
+
     def _first_closer_is(self, side: Side) -> None:
         connection = self.connection
         if connection.first_closer == FirstCloser.NONE:
@@ -293,6 +304,8 @@ class Step:
             x.numbers_start_at(segment.seq)
         if segment.has(SYN):
             return
+        if segment.payload or segment.has(FIN):
+            self._transmit()
         if segment.payload:
             self._payload()
         if distance(segment.end, x.snd_nxt) <= HALF_WINDOW:
@@ -300,6 +313,12 @@ class Step:
                 x.snd_nxt = segment.end
                 x.last_data = self.now
             x.has_arrived(segment.seq, segment.end)
+
+    def _transmit(self) -> None:
+        x, y, segment = self.x, self.y, self.segment
+        is_new = ahead(segment.end + segment.has(FIN), x.snd_nxt)
+        if is_new or y.acked is None or not ahead(segment.seq, y.acked):
+            x.transmit(self.now, is_repeat=not is_new)
 
     def _payload(self) -> None:
         x, end = self.x, self.segment.end
@@ -358,6 +377,8 @@ class Step:
         self._remember_copy()
         if not self.connection.crossed(self.now, x.fin_acked):
             x.withdraw(Event.RECEIVED_ACK_OF_FIN)
+        if self.y.acked is None or behind(self.y.acked, x.fin_end):  # it was thought acknowledged unseen
+            self.y.withdraw(Event.RECEIVED_FIN)
 
     # --- section 6: life ------------------------------------------------------------------------
 
@@ -365,6 +386,7 @@ class Step:
         x, end = self.x, self.segment.end
         x.withdraw(Event.TIMER_2MSL)
         x.withdraw(Event.TIMER_FIN_WAIT2)
+        x.withdraw(Event.TIMER_RETRANSMISSION)
         if not x.used or ahead(end, x.snd_nxt):
             x.withdraw(Event.REUSED)
         if not self.connection.crossed(self.now, x.last_rst) or ahead(end, x.last_rst_number):
