@@ -13,8 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import recorder.demo
-import recorder.scenarios  # noqa: F401  (these register their scenarios)
+import recorder.scenarios  # noqa: F401  (registers them)
 from recorder.catalogue import publish, publish_variants
 from recorder.kernel import publish_kernel, write_table
 from recorder.recording import SCENARIOS, Recording

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from .lab import SIDES
+from .packets import segments
 from .recording import Expectation, Recording
+from .spans import sequences
 
 
 def ends(client: str | None, server: str | None, connections: int = 1) -> Expectation:
@@ -37,6 +40,47 @@ def passes(side: str, *states: str) -> Expectation:
 def _holds_run(entered: list[str], states: tuple[str, ...]) -> bool:
     starts = range(len(entered) - len(states) + 1)
     return any(tuple(entered[start : start + len(states)]) == states for start in starts)
+
+
+def undergoes(side: str, states: str, sockets: int = 1) -> Expectation:
+    """Exactly so many 4-tuples of that side pass exactly these states, by the resolved truth."""
+
+    def check(recording: Recording) -> None:
+        passed = Counter(" ".join(one) for one in sequences(recording.spans, side).values())
+        recording.demand(
+            passed[states] == sockets,
+            f"{sockets} of the {side}'s sockets should pass {states}, the kernels say {dict(passed)}",
+        )
+
+    return check
+
+
+def makes_no_socket(side: str) -> Expectation:
+    """That side has no socket but listening ones."""
+
+    def check(recording: Recording) -> None:
+        found = [one for one in recording.spans if one.side == side and one.state != "LISTEN"]
+        recording.demand(not found, f"the {side} has sockets such as {found[:1]}")
+
+    return check
+
+
+def loses(side: str, flags: str, at_least: int = 1) -> Expectation:
+    """So many of the side's segments with exactly these flags (PSH does not matter) do not arrive."""
+
+    def check(recording: Recording) -> None:
+        there = {
+            at: sum(
+                recording.sender(one) == side and one.flags.replace("P", "") == flags
+                for one in segments(recording.frames[at])
+            )
+            for at in SIDES
+        }
+        other = "server" if side == "client" else "client"
+        lost = there[side] - there[other]
+        recording.demand(lost >= at_least, f"of the {side}'s {flags} {lost} were lost, not {at_least}")
+
+    return check
 
 
 def sends(side: str, flags: str, at_least: int = 1, *, payload: bool | None = None) -> Expectation:

@@ -21,13 +21,19 @@ from .truth import Sampler
 from .wire import Wire
 
 SIDES = ("client", "server")
-ABORT = struct.pack("ii", 1, 0)  # SO_LINGER for no time: close() sends a RST
+_NO_TIME = struct.pack("ii", 1, 0)  # SO_LINGER
 _SIOCETHTOOL = 0x8946
 #: Checksums and segmentation that the card would do: a forwarded frame must be complete
 _OFFLOADS = {"tx checksum": 0x17, "TCP segmentation": 0x1F, "generic segmentation": 0x24}
 _PAIRED_WITH = ("type", "veth", "peer", "name", "eth0", "netns")
 _STARTING = 10
 _DISCARD = 9
+
+
+def abort(made: socket.socket) -> None:
+    """Close it with a RST."""
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_TIME)
+    made.close()
 
 
 class Host:
@@ -81,9 +87,16 @@ class Host:
 
     def drop(self, match: str) -> None:
         """Silently drop what arrives here and matches, behind the point where the capture looks."""
+        self._filter(match, "drop")
+
+    def reject(self, match: str) -> None:
+        """Answer what arrives here and matches with an ICMP message."""
+        self._filter(match, "reject with icmpx port-unreachable")
+
+    def _filter(self, match: str, verdict: str) -> None:
         self.namespace.run("nft", "add table inet lab")
         self.namespace.run("nft", "add chain inet lab input { type filter hook input priority 0; }")
-        self.namespace.run("nft", f"add rule inet lab input {match} drop")
+        self.namespace.run("nft", f"add rule inet lab input {match} {verdict}")
 
     def close(self) -> None:
         """Close what the scenario left open."""
@@ -159,12 +172,25 @@ class Lab:
 
     def connect(self, port: int = 8080) -> tuple[socket.socket, socket.socket]:
         """One established connection: the client's and the server's socket."""
-        listener = self.server.listen(port)
-        client = self.client.new_socket()
-        client.connect((self.server.address, port))
+        return self.connect_to(self.server.listen(port))
+
+    def connect_to(self, listener: socket.socket, port: int = 0) -> tuple[socket.socket, socket.socket]:
+        """One more, from ``port`` if it matters."""
+        client = self.client.new_socket(port=port)
+        client.connect(listener.getsockname())
+        return client, self.accept(listener)
+
+    def accept(self, listener: socket.socket) -> socket.socket:
+        """The server's socket of the connection that waits for longest."""
         server, _ = listener.accept()
         self.server.sockets.append(server)
-        return client, server
+        return server
+
+    def pass_on(self, text: bytes, chain: list[socket.socket]) -> None:
+        """Send ``text`` from each pair's first socket to its second."""
+        for sender, receiver in zip(chain[::2], chain[1::2], strict=True):
+            sender.sendall(text)
+            receiver.recv(4096)
 
     def exchange(self, client: socket.socket, server: socket.socket) -> None:
         """A request and its answer, both read."""

@@ -33,9 +33,11 @@ class MiniSpan(NamedTuple):
     state: str
 
 
-class _Word(NamedTuple):
+class Word(NamedTuple):
+    """What a tracepoint says of a mini-socket."""
+
     time: int
-    cancelled: bool
+    tracepoint: str
     local: Endpoint
     remote: Endpoint
     state: str
@@ -67,7 +69,7 @@ class MiniSockets:
 
     def spans(self, realtime: int) -> list[MiniSpan]:
         """What was seen so far; ``realtime``: nanoseconds from CLOCK_MONOTONIC to the capture's clock."""
-        by_address: dict[int, list[_Word]] = defaultdict(list)
+        by_address: dict[int, list[Word]] = defaultdict(list)
         for hit in self._probes.hits():
             by_address[hit.address].append(self._word(hit, realtime))
         return [span for words in by_address.values() for span in spans_of(words)]
@@ -76,7 +78,7 @@ class MiniSockets:
         """Watch no more."""
         self._probes.close()
 
-    def _word(self, hit: Hit, realtime: int) -> _Word:
+    def _word(self, hit: Hit, realtime: int) -> Word:
         data, at = hit.data, self._common
         v4 = int.from_bytes(data[at["family"] :][:2], "little") == AF_INET
         size, version = (4, "") if v4 else (16, "v6_")
@@ -84,26 +86,33 @@ class MiniSockets:
         port = int.from_bytes(data[at["num"] :][:2], "little")
         remote_port = int.from_bytes(data[at["dport"] :][:2], "big")
         state = "SYN_RECV" if hit.probe.within == self._requests else STATES[data[self._substate]]
-        cancelled = hit.probe.tracepoint == "timer_cancel"
-        return _Word(hit.time + realtime, cancelled, endpoint(local, port), endpoint(remote, remote_port), state)
+        ends = endpoint(local, port), endpoint(remote, remote_port)
+        return Word(hit.time + realtime, hit.probe.tracepoint, *ends, state)
 
 
-def spans_of(words: Iterable[_Word]) -> list[MiniSpan]:
+def spans_of(words: Iterable[Word]) -> list[MiniSpan]:
     """The lives of the mini-sockets that had the same memory, one after another."""
     spans: list[MiniSpan] = []
     for word in words:
         last = spans[-1] if spans else None
-        mine = last is not None and (last.local, last.remote) == (word.local, word.remote)
-        if last and mine and last.end is not None and word.time - last.end < _RESTART:
+        if last and last.end is not None and _restarted(last, last.end, word):
             last = spans[-1] = last._replace(end=None)
         if last is None or last.end is not None:
+            if word.tracepoint == "kfree_skb":
+                continue  # what made an end of the socket, which is over
             spans.append(MiniSpan(word.time, None, *word[2:]))
         elif last.state != word.state:
             spans[-1] = last._replace(end=word.time)
             spans.append(MiniSpan(word.time, None, *word[2:]))
-        if word.cancelled:
+        if word.tracepoint == "timer_cancel":
             spans[-1] = spans[-1]._replace(end=word.time)
     return spans
+
+
+def _restarted(last: MiniSpan, end: int, word: Word) -> bool:
+    """Whether the timer that was cancelled runs again, or the same is said twice."""
+    same = (last.local, last.remote) == (word.local, word.remote)
+    return same and word.tracepoint != "kfree_skb" and word.time - end < _RESTART
 
 
 def _function(name: str) -> int:

@@ -51,7 +51,8 @@ class Hit(NamedTuple):
 class Probes:
     """Programs at some tracepoints of the whole machine, and the buffer that they write to.
 
-    They vanish with the process, however it ends.
+    They vanish with the process, however it ends. Of each program there are two: the kernel does not run one
+    that an interrupt finds running, but then it runs the other. So most copies come twice.
 
     Parameters
     ----------
@@ -65,9 +66,10 @@ class Probes:
         self._buffer = _bpf(_MAP_CREATE, struct.pack("<IIII", _MAP_TYPE_RINGBUF, 0, 0, _BUFFER))
         self._descriptors = [self._buffer]
         for number, probe in enumerate(probes):
-            program = _load(_program(number, probe, self._buffer, self._size))
-            self._descriptors.append(program)
-            self._descriptors.append(_attach(program, probe.tracepoint))
+            for _ in range(2):
+                program = _load(_program(number, probe, self._buffer, self._size))
+                self._descriptors.append(program)
+                self._descriptors.append(_attach(program, probe.tracepoint))
 
     def hits(self) -> list[Hit]:
         """Every copy so far, in order of time.

@@ -33,6 +33,7 @@ class Scenario:
     vantage : whose capture is kept as the example, and looked at by the expectations.
     link, ipv6 : of the laboratory.
     example : whether it is one of the captures for people, beside being one that proves the analysis.
+    rest : seconds to go on after it was played.
     pace : ``light``; ``long``, some sending in a minute and more; ``heavy``, to be recorded alone.
     socketless : sides whose segments no kernel socket sent, so that it has no say in their state.
     """
@@ -43,6 +44,7 @@ class Scenario:
     link: Link | None = Link()  # noqa: RUF009
     ipv6: bool = False
     example: bool = True
+    rest: float = 0.0
     pace: str = "light"
     socketless: tuple[str, ...] = ()
 
@@ -71,6 +73,13 @@ def scenario(
         return play
 
     return register
+
+
+def proof(
+    *expectations: Expectation, rest: float = 2.0, **options: Any
+) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
+    """Register a scenario that is no example, but proves the analysis."""
+    return scenario(*expectations, example=False, rest=rest, **options)
 
 
 @dataclass(frozen=True)

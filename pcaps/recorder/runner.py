@@ -70,6 +70,7 @@ def _record_one(scenario: Scenario, folder: Path) -> Recording:
     lab = Lab(number, own, link=scenario.link, ipv6=scenario.ipv6)
     with lab.running():
         scenario.play(lab)
+        lab.pause(scenario.rest)
     print(f"recorded {scenario.name}", file=sys.stderr)
     return Recording(scenario, lab, own / f"{scenario.vantage}.pcap")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from .expectations import ends, holds, lasts, passes, sends
-from .lab import ABORT, Lab
-from .link import Link
-from .recording import scenario
+from ..expectations import ends, holds, lasts, passes, sends
+from ..lab import Lab, abort
+from ..link import Link
+from ..recording import scenario
 
 
 @scenario(
@@ -102,6 +102,7 @@ _LEAKED, _SERVED = 6, 14
     passes("server", "CLOSE_WAIT", "LAST_ACK", "CLOSE"),
     lasts(68),
     holds(_LEAKED + _SERVED),
+    pace="long",
 )
 def close_wait_leak(lab: Lab) -> None:
     """A server forgets to close 6 of 20 connections: they stay in CLOSE_WAIT for more than a minute.
@@ -137,8 +138,7 @@ def reset_by_server(lab: Lab) -> None:
     """The server aborts an established connection (SO_LINGER of no time)."""
     client, server = lab.connect()
     lab.exchange(client, server)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-    server.close()
+    abort(server)
     lab.settle()
 
 
@@ -147,8 +147,7 @@ def reset_by_client(lab: Lab) -> None:
     """The client aborts an established connection, as a killed program with SO_LINGER does."""
     client, server = lab.connect()
     lab.exchange(client, server)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-    client.close()
+    abort(client)
     lab.settle()
 
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from .expectations import ends, holds, lasts, sends
-from .lab import ABORT, Lab
-from .link import Link
-from .recording import scenario
+from ..expectations import ends, holds, lasts, sends
+from ..lab import Lab, abort
+from ..link import Link
+from ..recording import scenario
 
 #: Does a step at each ``next`` and says how many seconds later the following one is due.
 Conversation = Generator[float, None, None]
@@ -110,9 +110,7 @@ class Site:
         client, server = self.open(service)
         self.ask(client, server)
         yield self.random.uniform(0.5, 3)
-        crashed = server if by_server else client
-        crashed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-        crashed.close()
+        abort(server if by_server else client)
         yield 0.1
         (client if by_server else server).close()
 
@@ -188,6 +186,7 @@ def _play(schedule: list[tuple[float, Conversation]], until: float) -> None:
     lasts(90),
     holds(connections=290, size=1_000_000),
     link=Link(delay=0.001),
+    pace="long",
 )
 def demo(lab: Lab) -> None:
     """Two minutes of a small site, about 300 connections.
