@@ -53,15 +53,17 @@ def disagreements(scores: Iterable[Score]) -> list[Disagreement]:
 
 
 def by_sort(found: Iterable[Disagreement], count: int) -> Iterator[str]:
-    """The sorts of disagreement that take most time, each with its longest example."""
+    """The sorts of disagreement that take most time: how often, in how many scenarios, the longest one."""
     sorts: dict[tuple[str, str, str], list[Disagreement]] = defaultdict(list)
     for one in found:
         sorts[one.sort].append(one)
     order = sorted(sorts.items(), key=lambda item: -sum(one.piece.length for one in item[1]))
-    yield f"{'seconds':>9} {'times':>5}  {'kernel':12} {'ours':12} ours by"
+    yield f"{'seconds':>9} {'times':>5} {'in':>3}  {'kernel':12} {'ours':12} {'ours by':34} longest"
     for (truth, claim, reason), examples in order[:count]:
         seconds = sum(one.piece.length for one in examples) / _SECOND
-        yield f"{seconds:9.2f} {len(examples):5}  {truth:12} {claim:12} {reason:34} {examples[0].where}"
+        scenarios = len({one.score.recording.name for one in examples})
+        counts = f"{seconds:9.2f} {len(examples):5} {scenarios:3}"
+        yield f"{counts}  {truth:12} {claim:12} {reason:34} {examples[0].where}"
 
 
 def longest(found: Iterable[Disagreement], count: int) -> Iterator[str]:
