@@ -11,6 +11,11 @@ from hypothesis import strategies as st
 from reference import infer
 from reference_sockets import Interval
 from streams import (
+    ACK,
+    FIN,
+    MILLISECOND,
+    RST,
+    SYN,
     Sent,
     any_streams,
     as_segments,
@@ -115,6 +120,46 @@ def test_engines_agree_on_what_hosts_say(stream: list[Sent], timers: Timers, res
 @given(perturbed_streams(), timers_of_hosts, rest_of_capture)
 def test_engines_agree_on_imperfect_captures(stream: list[Sent], timers: Timers, rest: int) -> None:
     agree(stream, timers, rest)
+
+
+SYN_OF_CLIENT = Sent(flags=SYN, seq=100, ip_id=1)
+SYN_ACK = Sent(from_client=False, flags=SYN | ACK, seq=500, ack=101, ip_id=1)
+THIRD_ACK = Sent(seq=101, ack=501, ip_id=2)
+FIN_OF_CLIENT = Sent(flags=FIN | ACK, seq=101, ack=501, ip_id=3)
+LATE_FIN = Sent(flags=FIN | ACK, seq=105, ack=501, payload=2, ip_id=3)
+
+#: What engines once disagreed on, smallest first.
+DISPUTED = {
+    "the next SYN is stamped before the connection that it ends": [
+        SYN_OF_CLIENT,
+        SYN_OF_CLIENT._replace(gap=-5 * MILLISECOND, seq=200, ip_id=2),
+    ],
+    "a SYN captured after its FIN is not what was received": [
+        SYN_ACK,
+        THIRD_ACK,
+        FIN_OF_CLIENT,
+        SYN_OF_CLIENT,
+        Sent(from_client=False, seq=501, ack=102, ip_id=2),
+    ],
+    "a FIN that a RST answers was sent by a socket": [
+        FIN_OF_CLIENT,
+        Sent(from_client=False, flags=RST, seq=501),
+    ],
+    "a FIN with data beyond a hole is sent again": [
+        THIRD_ACK,
+        LATE_FIN,
+        LATE_FIN._replace(gap=30 * MILLISECOND, ip_id=4),
+    ],
+    "two fields change alike, and the frame is another": [
+        THIRD_ACK._replace(sack=(600, 700)),
+        THIRD_ACK._replace(sack=(602, 700), ip_id=THIRD_ACK.ip_id ^ 600 ^ 602),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", DISPUTED)
+def test_engines_agree_on_what_they_once_disputed(case: str) -> None:
+    agree(DISPUTED[case], PROFILES["linux"], 0)
 
 
 @given(any_streams(), st.lists(st.integers(0, 40), max_size=5))
