@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tcpstates
 from tcpstates.reports.log import Log
@@ -24,6 +25,7 @@ from scoring.matching import matched  # noqa: E402
 from scoring.recordings import Recording, recordings  # noqa: E402
 from scoring.score import scored  # noqa: E402
 from scoring.sequence import verdict  # noqa: E402
+from scoring.tally import Tally  # noqa: E402
 
 ENDS = Ends("10.0.0.1:40000", "10.0.0.2:80")
 MARGIN = 10
@@ -172,15 +174,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_truth(folder: Path, timeline: object) -> None:
-    truth, samples = ["side,local,remote,state,start,end,source"], ["time,side,local,remote,state"]
+    truth = ["side,local,remote,state,start,end,source"]
     for row in timeline.itertuples():  # type: ignore[attr-defined]
         ends = f"{row.local_addr}:{row.local_port},{row.remote_addr}:{row.remote_port}"
         start, end = (f"{time.isoformat()[:29]}Z" if time == time else "" for time in (row.start, row.end))
         truth.append(f"{row.side},{ends},{row.state},{start},{end},tracepoint")
-        if row.side == "client" and row.state == "ESTABLISHED":
-            samples += [f"{row.start.isoformat()[:20]}9Z,client,{ends},ESTABLISHED"]
-    for name, lines in (("truth", truth), ("ss", samples)):
-        (folder / f"{CAPTURE}.{name}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    write(folder, "truth", truth)
+    write_look(folder)
+
+
+def write_look(folder: Path, *sockets: tuple[str, ...]) -> None:
+    """One look, in the middle of the client's ESTABLISHED."""
+    spans = only_recording(folder).lives[0].spans
+    (start, end) = next((span.start, span.end) for span in spans if span.state == State.ESTABLISHED)
+    time = f"{np.datetime64((start + end) // 2, 'ns')}Z"
+    write(folder, "ss", ["time,side,local,remote,state", *(",".join((time, *row)) for row in sockets)])
+
+
+def write(folder: Path, name: str, lines: list[str]) -> None:
+    (folder / f"{CAPTURE}.{name}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
 
 
 def only_recording(folder: Path) -> Recording:
@@ -192,6 +204,36 @@ def test_an_analysis_agrees_with_itself(folder: Path) -> None:
     tally = scored(only_recording(folder), "server").tally
     assert (tally.sockets, tally.unseen, tally.missed, tally.invented) == (2, 0, 0, 0)
     assert (tally.exact, tally.share("right"), tally.share("wrong")) == (2, 100, 0)
+
+
+def test_the_near_and_the_far_side_are_all_there_is(folder: Path) -> None:
+    score = scored(only_recording(folder), "server")
+    near, far = score.of_side(near=True), score.of_side(near=False)
+    assert (near.sockets, far.sockets) == (1, 1)
+    assert near.right + far.right == score.tally.right
+
+
+def test_a_row_that_the_kernel_has_otherwise_is_ours_and_theirs(folder: Path) -> None:
+    assert (rows(folder, "ESTABLISHED").equal, rows(folder, "ESTABLISHED").ours) == (1, 0)
+    wrong = rows(folder, "CLOSE_WAIT")
+    assert (wrong.equal, wrong.ours, wrong.theirs) == (0, 1, 1)
+
+
+def test_a_listener_that_is_bound_to_any_address_is_the_one_that_answered(folder: Path) -> None:
+    client = only_recording(folder).lives[0].ends
+    port = client.remote.rpartition(":")[2]
+    listener = ("server", f"0.0.0.0:{port}", "0.0.0.0:0", "LISTEN")
+    silent = ("server", "0.0.0.0:1", "0.0.0.0:0", "LISTEN")
+    write_look(folder, listener, silent)
+    tally = scored(only_recording(folder), "server").tally
+    assert (tally.listening, tally.ours_listening, tally.theirs_listening) == (1, 0, 1)
+
+
+def rows(folder: Path, state: str) -> Tally:
+    """What comes of one look at the client's table, in the middle of the capture."""
+    client = only_recording(folder).lives[0].ends
+    write_look(folder, ("client", *client, state))
+    return scored(only_recording(folder), "server").tally
 
 
 @pytest.mark.parametrize(

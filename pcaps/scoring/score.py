@@ -33,6 +33,15 @@ class Score(NamedTuple):
     pairings: list[Pairing]
     tally: Tally
 
+    def is_near(self, pairing: Pairing) -> bool:
+        """Whether it is about a socket of the host at which was captured, all of whose frames are there."""
+        life = pairing.truth or (pairing.claim and pairing.claim.life)
+        return life is not None and self.recording.hosts.get(address_of(life.ends.local)) == self.vantage
+
+    def of_side(self, near: bool) -> Tally:
+        """The sockets of the near or of the far host alone, without netstat's rows."""
+        return _tally([pairing for pairing in self.pairings if self.is_near(pairing) == near])
+
 
 def scored(recording: Recording, vantage: str, source: Any = None) -> Score:
     """Analyse the capture taken at ``vantage`` and compare it with the kernels' truth.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from .score import Score
 from .tally import Tally
@@ -22,26 +22,35 @@ def by_capture(scores: Iterable[Score]) -> Iterator[str]:
 
 
 def totals(scores: Collection[Score]) -> Iterator[str]:
-    """The sums by link and vantage, and by link."""
+    """The sums by link and vantage, by link and distance of the socket's host, and by link."""
     yield HEAD
-    for sums in (_summed(scores, _link_and_vantage), by_link(scores)):
+    for sums in (_by_vantage(scores), _by_distance(scores), by_link(scores)):
         for name, tally in sums.items():
             yield line(name, tally)
 
 
 def by_link(scores: Iterable[Score]) -> dict[str, Tally]:
     """The sums of clean and of impaired links."""
-    return _summed(scores, lambda score: score.recording.link)
+    return _summed((score.recording.link, score.tally) for score in scores)
 
 
-def _link_and_vantage(score: Score) -> str:
-    return f"{score.recording.link}, {score.vantage}"
+def _by_vantage(scores: Iterable[Score]) -> dict[str, Tally]:
+    return _summed((f"{score.recording.link}, {score.vantage}", score.tally) for score in scores)
 
 
-def _summed(scores: Iterable[Score], name: Callable[[Score], str]) -> dict[str, Tally]:
+def _by_distance(scores: Iterable[Score]) -> dict[str, Tally]:
+    """The sockets of the host where was captured, and those of the other, of which less can be known."""
+    return _summed(
+        (f"{score.recording.link}, {name} side", score.of_side(near))
+        for score in scores
+        for name, near in (("near", True), ("far", False))
+    )
+
+
+def _summed(named: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
     sums: dict[str, Tally] = {}
-    for score in scores:
-        sums[name(score)] = sums.get(name(score), Tally()) + score.tally
+    for name, tally in named:
+        sums[name] = sums.get(name, Tally()) + tally
     return dict(sorted(sums.items()))
 
 

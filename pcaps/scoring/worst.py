@@ -24,9 +24,11 @@ class Disagreement(NamedTuple):
     score: Score
 
     @property
-    def sort(self) -> tuple[str, str, str]:
-        """What disagreements of one cause have in common: both states, and how ours came about."""
-        return _state(self.piece.truth), _state(self.piece.claim), self.piece.claim.reason.split(", frame")[0]
+    def sort(self) -> tuple[str, ...]:
+        """What disagreements of one cause have in common: near or far, both states, how ours came about."""
+        near = "near" if self.score.is_near(self.pairing) else "far"
+        reason = self.piece.claim.reason.split(", frame")[0]
+        return near, _state(self.piece.truth), _state(self.piece.claim), reason
 
     @property
     def where(self) -> str:
@@ -54,16 +56,16 @@ def disagreements(scores: Iterable[Score]) -> list[Disagreement]:
 
 def by_sort(found: Iterable[Disagreement], count: int) -> Iterator[str]:
     """The sorts of disagreement that take most time: how often, in how many scenarios, the longest one."""
-    sorts: dict[tuple[str, str, str], list[Disagreement]] = defaultdict(list)
+    sorts: dict[tuple[str, ...], list[Disagreement]] = defaultdict(list)
     for one in found:
         sorts[one.sort].append(one)
     order = sorted(sorts.items(), key=lambda item: -sum(one.piece.length for one in item[1]))
-    yield f"{'seconds':>9} {'times':>5} {'in':>3}  {'kernel':12} {'ours':12} {'ours by':34} longest"
-    for (truth, claim, reason), examples in order[:count]:
+    yield f"{'seconds':>9} {'times':>5} {'in':>3} {'side':5} {'kernel':12} {'ours':12} {'ours by':34} longest"
+    for (near, truth, claim, reason), examples in order[:count]:
         seconds = sum(one.piece.length for one in examples) / _SECOND
         scenarios = len({one.score.recording.name for one in examples})
         counts = f"{seconds:9.2f} {len(examples):5} {scenarios:3}"
-        yield f"{counts}  {truth:12} {claim:12} {reason:34} {examples[0].where}"
+        yield f"{counts} {near:5} {truth:12} {claim:12} {reason:34} {examples[0].where}"
 
 
 def longest(found: Iterable[Disagreement], count: int) -> Iterator[str]:
