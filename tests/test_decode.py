@@ -19,6 +19,7 @@ from frames_of_tests import (
     RAW,
     block_of,
     decoded,
+    dissected,
     ethernet_of,
     ipv4,
     ipv6,
@@ -258,20 +259,24 @@ def test_extension_headers_are_passed(kinds: tuple[int, ...]) -> None:
     assert (segment["payload"], segment["checksum"]) == (5, Checksum.GOOD)
 
 
-@pytest.mark.parametrize("fragment", [0x2000, 0x0001, 0x2010])
-def test_fragments_are_never_phantom_segments(fragment: int) -> None:
-    assert decoded(ethernet(ipv4(SEGMENT, fragment=fragment))) == "IP fragment"
+FIRST, LATER = "IP fragment whose rest never came", "IP fragment"
+
+
+@pytest.mark.parametrize(("fragment", "reason"), [(0x2000, FIRST), (0x0001, LATER), (0x2010, LATER)])
+def test_fragments_are_never_phantom_segments(fragment: int, reason: str) -> None:
+    assert dissected(ethernet(ipv4(SEGMENT, fragment=fragment))) == reason
     assert decoded(ethernet(ipv4(SEGMENT, protocol=17, fragment=fragment))) == "not TCP"
 
 
-@pytest.mark.parametrize("offset_and_more", [0x0001, 0x0008, 0x0009])
+@pytest.mark.parametrize(("field", "reason"), [(0x0001, FIRST), (0x0008, LATER), (0x0009, LATER)])
 @pytest.mark.parametrize("before", [b"", bytes([FRAGMENT, 0]) + bytes(6)])
-def test_ipv6_fragments_are_never_phantom_segments(before: bytes, offset_and_more: int) -> None:
-    fields = struct.pack("!HI", offset_and_more, 1)
-    first = HOP_BY_HOP if before else FRAGMENT
-    for following, reason in ((TCP, "IP fragment"), (DESTINATION, "IP fragment"), (17, "not TCP")):
-        packet = ipv6(before + bytes([following, 0]) + fields + SEGMENT6, first)
-        assert decoded(ethernet(packet)) == reason
+def test_ipv6_fragments_are_never_phantom_segments(before: bytes, field: int, reason: str) -> None:
+    fields = struct.pack("!HI", field, 1)
+    kind = HOP_BY_HOP if before else FRAGMENT
+    for following in (TCP, DESTINATION):
+        packet = ipv6(before + bytes([following, 0]) + fields + SEGMENT6, kind)
+        assert dissected(ethernet(packet)) == reason
+    assert decoded(ethernet(ipv6(before + b"\x11\0" + fields + SEGMENT6, kind))) == "not TCP"
 
 
 def test_the_bit_that_forbids_fragments_makes_none() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import dpkt
 import pytest
 from builders import ethernet, tcp_segment
-from frames_of_tests import ETHERNET, PPP, decoded, dissected, ethernet_of, ipv4, ipv6
-from tcpstates.capture.dissect import dissect
+from frames_of_tests import LOOPBACK, PPP, decoded, decoded_by, dissected, ethernet_of, ipv4, ipv6
+from tcpstates.capture.decoder import Decoder
 from tcpstates.schema import Checksum, Mark, TunnelKind
 
 SEGMENT = tcp_segment("10.0.0.1:40000", "10.0.0.2:80", "PA", payload=b"hello")
@@ -122,8 +122,8 @@ def test_a_vlan_outside_or_inside_does_not_hide_the_tunnel() -> None:
 
 
 def test_a_fragment_of_a_tunnel_is_a_fragment() -> None:
-    for packet in (ipv4(PACKET, 4, fragment=0x2000), ipv4(ipv4(SEGMENT, fragment=0x2000), 4)):
-        assert dissect(ethernet(packet), ETHERNET, 200) == "IP fragment"
+    for packet in (ipv4(PACKET, 4, fragment=0x0001), ipv4(ipv4(SEGMENT, fragment=0x0001), 4)):
+        assert dissected(ethernet(packet), length=200) == "IP fragment"
 
 
 def test_an_inner_length_of_zero_takes_what_the_outer_header_leaves() -> None:
@@ -145,7 +145,7 @@ def test_an_unknown_link_type_is_named() -> None:
 
 
 def test_an_unknown_ether_type_is_named() -> None:
-    assert dissected(ethernet_of(0x88E7, FRAME)) == "ether type 0x88e7"
+    assert dissected(ethernet_of(0x88B5, FRAME)) == "ether type 0x88b5"
 
 
 def test_a_frame_of_nothing_but_headers_ends() -> None:
@@ -162,7 +162,7 @@ def test_a_frame_of_nothing_but_headers_ends() -> None:
 def test_dpkt_alone_takes_a_later_fragment_for_tcp() -> None:
     later = ipv6(bytes([44, 0]) + bytes(6) + struct.pack("!BBHI", 6, 0, 0x0008, 1) + SEGMENT6, 0)
     assert isinstance(dpkt.ip6.IP6(later).data, dpkt.tcp.TCP)
-    assert decoded(ethernet(later)) == "IP fragment"
+    assert dissected(ethernet(later)) == "IP fragment"
 
 
 def test_dpkt_alone_cuts_the_payload_with_the_snap_length() -> None:
@@ -179,4 +179,4 @@ def test_dpkt_alone_forgets_the_outer_of_three_tags() -> None:
 def test_dpkt_alone_takes_an_unknown_loopback_family_for_ethernet() -> None:
     linux = struct.pack("<I", 10) + PACKET6
     assert not isinstance(dpkt.loopback.Loopback(linux).data, dpkt.ip6.IP6)
-    assert is_the_segment(dissect(linux, 0, len(linux)))
+    assert is_the_segment(decoded_by(Decoder("dpkt"), linux, LOOPBACK))

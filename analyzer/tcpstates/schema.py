@@ -29,6 +29,7 @@ class Mark(IntFlag):
     LENGTH_ZERO = 16  # IP length 0 (segmentation offload): the payload's length is the captured one
     DISSECTED = 32  # by dpkt, not by the fast path
     OPTIONS_CUT = 64  # the TCP options reach beyond what was captured, or are malformed
+    LENGTH_BEYOND = 128  # the IP length is more than the frame held on the wire, which the payload's is then
 
 
 class Checksum(IntEnum):
@@ -47,8 +48,56 @@ class TunnelKind(IntEnum):
     VLAN = 1  # outer VLAN id << 12 | inner VLAN id
     VXLAN = 2
     GENEVE = 3
-    GRE = 4
+    GRE = 4  # a digest of the outer addresses, in whatever order; also for the next
     IP_IN_IP = 5
+    PBB = 6  # service id
+    L2TP = 7  # as GRE
+    LISP = 8  # instance id
+    GTP_U = 9  # this and the following have nothing that is the same in both directions
+    ERSPAN = 10
+    TZSP = 11
+    TEREDO = 12
+    AYIYA = 13
+
+
+#: How a kind is called, and whether its identifier is one that people know.
+_TUNNEL_NAMES = {
+    TunnelKind.VXLAN: ("VXLAN", True),
+    TunnelKind.GENEVE: ("Geneve", True),
+    TunnelKind.GRE: ("GRE", False),
+    TunnelKind.IP_IN_IP: ("IP in IP", False),
+    TunnelKind.PBB: ("PBB", True),
+    TunnelKind.L2TP: ("L2TP", False),
+    TunnelKind.LISP: ("LISP", True),
+    TunnelKind.GTP_U: ("GTP-U", False),
+    TunnelKind.ERSPAN: ("ERSPAN", False),
+    TunnelKind.TZSP: ("TZSP", False),
+    TunnelKind.TEREDO: ("Teredo", False),
+    TunnelKind.AYIYA: ("AYIYA", False),
+}
+
+
+def tunnel_name(tunnel: int) -> str:
+    """An encapsulation key in words.
+
+    Parameters
+    ----------
+    tunnel : int
+        A value of ``SEGMENTS.tunnel`` or ``CONNECTIONS.tunnel``.
+
+    Returns
+    -------
+    str
+        ``VLAN 42``, outer before inner ``VLAN 5.6``, ``VXLAN 100``, ``GRE``; empty for none.
+    """
+    kind, identifier = TunnelKind(int(tunnel) >> 56), int(tunnel) & (1 << 56) - 1
+    if kind == TunnelKind.NONE:
+        return ""
+    if kind == TunnelKind.VLAN:
+        ids = [identifier >> shift & 0xFFF for shift in (48, 36, 24, 12, 0)]
+        return "VLAN " + ".".join(str(vlan) for vlan in ids if vlan)
+    name, is_known = _TUNNEL_NAMES[kind]
+    return f"{name} {identifier}" if is_known else name
 
 
 #: A frame within a block of captured bytes, as the framing kernels and the live capture give it.

@@ -24,12 +24,14 @@ from tcpstates.schema import SEGMENTS, Checksum, Mark, TunnelKind
 # numba compiles plain integers into the code; of an enumeration it would carry the type along
 _SEGMENT, _DECLINED = int(Outcome.SEGMENT), int(Outcome.DECLINED)
 _NOT_IP, _NOT_TCP = int(Outcome.NOT_IP), int(Outcome.NOT_TCP)
-_FRAGMENT, _CUT, _MALFORMED = int(Outcome.FRAGMENT), int(Outcome.CUT), int(Outcome.MALFORMED)
+_CUT, _MALFORMED = int(Outcome.CUT), int(Outcome.MALFORMED)
 _UNKNOWN, _GOOD = int(Checksum.UNKNOWN), int(Checksum.GOOD)
 _BAD, _OFFLOADED = int(Checksum.BAD), int(Checksum.OFFLOADED)
 _MARK_TIMESTAMP, _MARK_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
 _MARK_SACK_PERMITTED, _MARK_OPTIONS_CUT = int(Mark.SACK_PERMITTED), int(Mark.OPTIONS_CUT)
 _MARK_CUT, _MARK_LENGTH_ZERO = int(Mark.CUT), int(Mark.LENGTH_ZERO)
+_MARK_LENGTH_BEYOND = int(Mark.LENGTH_BEYOND)
+_TEREDO_PREFIX = int.from_bytes(layout.TEREDO_PREFIX, "big")
 _VLAN = int(TunnelKind.VLAN) << 56
 _MOST_TAGS = 3
 _BIG_ENDIAN = int(sys.byteorder == "big")
@@ -129,7 +131,7 @@ def _frame(buffer, words, frame, verify, row):
     row["marks"] |= marks
     _network_fields(buffer, at, network, row)
     row["checksum"] = _UNKNOWN
-    if verify and end <= edge and destination >= 0:
+    if verify and end <= edge and destination >= 0 and not marks & _MARK_LENGTH_BEYOND:
         row["checksum"] = _verdict(buffer, words, network, source, destination, here, end, marks)
     return _SEGMENT
 
@@ -237,25 +239,78 @@ def _ipv4(buffer, at, edge, wire):
         return _CUT, at, at, 0
     size = (_u8(buffer, at) & 15) * 4
     length = _u16(buffer, at + layout.IP_LENGTH)
-    marks = 0
-    if length == 0:  # segmentation offload: the card would have filled it in
-        length, marks = wire - at, _MARK_LENGTH_ZERO
+    length, marks = _within(length, wire - at)
     if _u8(buffer, at) >> 4 != 4 or size < layout.IP_HEADER or length < size:
         return _MALFORMED, at, at, 0
-    outcome = _protocol(_u8(buffer, at + layout.IP_PROTOCOL))
-    if outcome != _NOT_TCP and _u16(buffer, at + layout.IP_FRAGMENT) & layout.IP_FRAGMENT_MASK:
-        outcome = _FRAGMENT
-    return outcome, at + size, at + length, marks
+    protocol = _u8(buffer, at + layout.IP_PROTOCOL)
+    fragment = _u16(buffer, at + layout.IP_FRAGMENT) & layout.IP_FRAGMENT_MASK
+    here, end = at + size, at + length
+    if fragment == 0:
+        outcome = _carried(buffer, here, min(edge, end), protocol, ip.IP_PROTO_ICMP)
+    elif protocol == ip.IP_PROTO_TCP:
+        outcome = _DECLINED
+    else:
+        outcome = _piece(buffer, here, min(edge, end), protocol, fragment & layout.IP_OFFSET_MASK)
+    return outcome, here, end, marks
 
 
 @inlined
-def _protocol(protocol):
-    """What the IP protocol number alone says of a frame."""
+def _within(length, room):
+    """The length that an IP header gives, no more than there is room for, and what is to be said of it."""
+    if length == 0:  # segmentation offload: the card would have filled it in
+        return room, _MARK_LENGTH_ZERO
+    if length > room:
+        return room, _MARK_LENGTH_BEYOND
+    return length, 0
+
+
+# What IP carries, up to ``edge``: whether it is TCP, dpkt's turn, or neither
+
+
+@inlined
+def _carried(buffer, at, edge, protocol, icmp):
+    """By protocol number, and by port or type where the number does not settle it."""
     if protocol == ip.IP_PROTO_TCP:
         return _SEGMENT
+    if protocol == ip.IP_PROTO_UDP:
+        return _udp(buffer, at, edge)
     if protocol in layout.TUNNELS or protocol == ip.IP_PROTO_AH:
         return _DECLINED
+    if protocol == icmp and edge > at:
+        return _icmp(_u8(buffer, at), icmp)
     return _NOT_TCP
+
+
+@inlined
+def _icmp(kind, icmp):
+    """An error may be about TCP, which dpkt will tell."""
+    if icmp == ip.IP_PROTO_ICMP:
+        return _DECLINED if kind in layout.ICMP_ERRORS else _NOT_TCP
+    return _DECLINED if kind in layout.ICMP6_ERRORS else _NOT_TCP
+
+
+@inlined
+def _piece(buffer, at, edge, protocol, offset):
+    """As ``_carried``, of a fragment that does not hold TCP directly."""
+    if protocol == ip.IP_PROTO_UDP and offset == 0:
+        return _udp(buffer, at, edge)
+    return _DECLINED if protocol in layout.TUNNELS or protocol == ip.IP_PROTO_AH else _NOT_TCP
+
+
+@inlined
+def _udp(buffer, at, edge):
+    """Only what comes from a tunnel's port or goes there, or is between Teredo's addresses."""
+    packet = at + layout.UDP_HEADER
+    if edge < packet:
+        return _NOT_TCP
+    if _u16(buffer, at + layout.UDP_SPORT) in layout.UDP_TUNNELS:
+        return _DECLINED
+    if _u16(buffer, at + layout.UDP_DPORT) in layout.UDP_TUNNELS:
+        return _DECLINED
+    if edge < packet + layout.IP6_HEADER or _u8(buffer, packet) >> 4 != 6:
+        return _NOT_TCP
+    source, destination = _u32(buffer, packet + layout.IP6_SRC), _u32(buffer, packet + layout.IP6_DST)
+    return _DECLINED if source == _TEREDO_PREFIX or destination == _TEREDO_PREFIX else _NOT_TCP
 
 
 @inlined
@@ -269,17 +324,17 @@ def _ipv6(buffer, at, edge, wire):
     protocol = _u8(buffer, at + layout.IP6_NEXT)
     here = at + layout.IP6_HEADER
     length = _u16(buffer, at + layout.IP6_LENGTH)
-    end, marks = here + length, 0
-    if length == 0:  # a jumbogram, or segmentation offload
-        end, marks = wire, _MARK_LENGTH_ZERO
+    length, marks = _within(length, wire - here)
+    end = here + length
     while protocol in layout.EXTENSIONS:
         outcome, size = _extension(buffer, here, edge, end, protocol)
         if outcome != _SEGMENT:
             return outcome, here, end, marks, source, destination
-        if length == 0 and protocol == ip.IP_PROTO_HOPOPTS and here == at + layout.IP6_HEADER:
+        is_first = here == at + layout.IP6_HEADER
+        if marks == _MARK_LENGTH_ZERO and is_first and protocol == ip.IP_PROTO_HOPOPTS:
             option = _find_option(buffer, here, size, layout.OPTION_JUMBO, layout.OPTION_JUMBO_LENGTH)
-            if option and _u32(buffer, option):
-                end, marks = here + _u32(buffer, option), 0
+            length, marks = _within(_u32(buffer, option) if option else 0, wire - here)
+            end = here + length
         elif protocol == ip.IP_PROTO_DSTOPTS:
             option = _find_option(buffer, here, size, layout.OPTION_HOME, layout.OPTION_HOME_LENGTH)
             source = option if option else source
@@ -287,7 +342,8 @@ def _ipv6(buffer, at, edge, wire):
             destination = _final_destination(buffer, here, size, destination)
         protocol = _u8(buffer, here + layout.EXTENSION_NEXT)
         here += size
-    return _protocol(protocol), here, end, marks, source, destination
+    outcome = _carried(buffer, here, min(edge, end), protocol, ip.IP_PROTO_ICMP6)
+    return outcome, here, end, marks, source, destination
 
 
 @inlined
@@ -300,7 +356,7 @@ def _extension(buffer, here, edge, end, protocol):
     size = layout.EXTENSION_HEADER
     if protocol == ip.IP_PROTO_FRAGMENT:
         if _u16(buffer, here + layout.FRAGMENT_OFFSET) & layout.FRAGMENT_MASK:
-            return _fragment_of(_u8(buffer, here + layout.EXTENSION_NEXT)), 0
+            return _fragment_of(buffer, here, min(edge, end)), 0
     elif protocol == ip.IP_PROTO_AH:
         size = (_u8(buffer, here + layout.EXTENSION_LENGTH) + 2) * 4
     else:
@@ -313,11 +369,13 @@ def _extension(buffer, here, edge, end, protocol):
 
 
 @inlined
-def _fragment_of(protocol):
-    """A fragment of something that may hold TCP is said to be one, any other is not TCP."""
-    if protocol in layout.EXTENSIONS or _protocol(protocol) != _NOT_TCP:
-        return _FRAGMENT
-    return _NOT_TCP
+def _fragment_of(buffer, here, edge):
+    """Whether a fragment may hold TCP, by its fragment header."""
+    protocol = _u8(buffer, here + layout.EXTENSION_NEXT)
+    if protocol == ip.IP_PROTO_TCP or protocol in layout.EXTENSIONS:
+        return _DECLINED
+    offset = _u16(buffer, here + layout.FRAGMENT_OFFSET) & layout.FRAGMENT_OFFSET_MASK
+    return _piece(buffer, here + layout.EXTENSION_HEADER, edge, protocol, offset)
 
 
 @inlined

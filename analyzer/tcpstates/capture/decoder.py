@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tcpstates.capture.decode import DECLINED, decode_fast
-from tcpstates.capture.dissect import dissect
-from tcpstates.capture.layout import REASONS
+from tcpstates.capture.dissect import Dissector
+from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.errors import UsageError
 from tcpstates.schema import NO_TIME, SEGMENTS
 
@@ -45,8 +45,6 @@ class Decoder:
         The frames seen, of any protocol.
     dissected : int
         How many of them dpkt was asked about.
-    skipped : Counter of str
-        The frames that hold no segment, by reason.
     first_time, last_time : int
         The earliest and the latest time of a frame of any protocol, in nanoseconds since the epoch;
         ``NO_TIME`` before there is one.
@@ -62,10 +60,22 @@ class Decoder:
             raise UsageError(f"no decoder {decoder!r}; use one of {', '.join(DECODERS)}")
         self._fast = decoder == "fast"
         self._checksums = checksums
+        self._dissector = Dissector(checksums)
         self.frames = 0
         self.dissected = 0
-        self.skipped: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         self.first_time = self.last_time = NO_TIME
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """The frames that hold no segment, by reason.
+
+        Of a segment in fragments these are all but the frame that makes it known; until that comes,
+        its first fragment counts as one whose rest never came.
+        """
+        lonely = self._dissector.lonely
+        fragment, rest_missing = REASONS[Outcome.FRAGMENT], REASONS[Outcome.LONELY]
+        return self._skipped + Counter({fragment: -lonely, rest_missing: lonely})
 
     def decode(self, block: Block) -> NDArray[np.void]:
         """The segments of one block.
@@ -94,31 +104,34 @@ class Decoder:
         segments, declined, skipped = decode_fast(block.buffer, block.frames, self._checksums)
         for outcome, reason in REASONS.items():
             if skipped[outcome]:
-                self.skipped[reason] += int(skipped[outcome])
+                self._skipped[reason] += int(skipped[outcome])
         return segments, declined
 
     def _dissect(self, block: Block, declined: NDArray[np.void]) -> tuple[NDArray[np.void], list[int]]:
         """What dpkt decodes, and before which of the fast path's each belongs."""
-        rows = np.empty(len(declined), SEGMENTS)
+        rows: list[np.void] = []
         places: list[int] = []
         for index, place in declined.tolist():
             found = self._dissect_one(block, index)
             if isinstance(found, str):
-                self.skipped[found] += 1
+                self._skipped[found] += 1
             else:
-                rows[len(places)] = found
-                places.append(place)
+                rows += found
+                places += [place] * len(found)
         self.dissected += len(declined)
-        return rows[: len(places)], places
+        return np.array(rows, SEGMENTS), places
 
-    def _dissect_one(self, block: Block, index: int) -> np.void | str:
+    def _dissect_one(self, block: Block, index: int) -> list[np.void] | str:
         frame = block.frames[index]
         start = int(frame["offset"])
         data = block.buffer[start : start + int(frame["captured"])].tobytes()
-        found = dissect(data, int(frame["linktype"]), int(frame["length"]), self._checksums)
+        found = self._dissector.dissect(
+            data, int(frame["linktype"]), int(frame["length"]), int(frame["time"])
+        )
         if not isinstance(found, str):
-            found["time"], found["frame"], found["file"] = frame["time"], frame["number"], frame["file"]
-            found["interface"] = frame["interface"]
+            for segment in found:
+                segment["time"], segment["frame"] = frame["time"], frame["number"]
+                segment["file"], segment["interface"] = frame["file"], frame["interface"]
         return found
 
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 from itertools import takewhile
 from typing import Any
 
-from dpkt import ethernet, ip, ip6, loopback, pcap, sll, sll2, tcp
+from dpkt import ethernet, icmp, icmp6, ip, ip6, loopback, pcap, sll, sll2, tcp, udp
 
 
 class Outcome(IntEnum):
@@ -25,6 +25,8 @@ class Outcome(IntEnum):
     CUT = 5
     MALFORMED = 6
     UNDECODED = 7
+    LONELY = 8
+    QUOTED = 9
 
 
 #: What people read of the outcomes that are no segment.
@@ -35,6 +37,8 @@ REASONS = {
     Outcome.CUT: "cut within a header",
     Outcome.MALFORMED: "malformed",
     Outcome.UNDECODED: "dpkt cannot decode",
+    Outcome.LONELY: "IP fragment whose rest never came",
+    Outcome.QUOTED: "ICMP error about TCP",
 }
 
 
@@ -60,6 +64,11 @@ LOOPBACK_HEADER = loopback.Loopback.__hdr_len__
 LINKTYPES_LOOPBACK = (pcap.DLT_NULL, 108)  # dpkt's DLT_LOOP is 12 on OpenBSD
 # LINKTYPE_RAW is 101 in files; 12, and 14 on OpenBSD, are what live captures and old tools call it
 LINKTYPES_RAW = (101, 12, 14, pcap.DLT_IPV4, pcap.DLT_IPV6)
+
+LINKTYPE_ENC = 109
+LINKTYPE_JUNIPER_ETHER = 178
+LINKTYPE_MPACKET = 274
+LINKTYPE_DSA_BRCM, LINKTYPE_DSA_BRCM_PREPEND, LINKTYPE_DSA, LINKTYPE_EDSA = 281, 282, 284, 285
 
 AF_INET = 2
 AF_INET6 = (10, 24, 28, 30)  # Linux; NetBSD, OpenBSD; FreeBSD; macOS
@@ -92,6 +101,8 @@ IP_PROTOCOL = _offset(ip.IP, "p")
 IP_SRC = _offset(ip.IP, "src")
 IP_DST = _offset(ip.IP, "dst")
 IP_HEADER = ip.IP.__hdr_len__
+IP_OFFSET_MASK = ip.IP_OFFMASK
+IP_MAXIMUM = 65_535  # bytes of a datagram, whatever its fragments say
 IP_MAPPED = 0xFFFF << 32  # what makes 32 bits an IPv4-mapped address (RFC 4291, 2.5.5.2)
 
 # IPv6
@@ -107,6 +118,7 @@ EXTENSION_LENGTH = _offset(ip6.IP6OptsHeader, "len")
 EXTENSION_HEADER = ip6.IP6FragmentHeader.__hdr_len__  # the smallest, and the fragment header's size
 FRAGMENT_OFFSET = _offset(ip6.IP6FragmentHeader, "_frag_off_resv_m")
 FRAGMENT_MASK = 0xFFF9  # the offset and the M flag (RFC 8200, 4.5)
+FRAGMENT_OFFSET_MASK = 0xFFF8
 ROUTING_TYPE = _offset(ip6.IP6RoutingHeader, "type")
 ROUTING_LEFT = _offset(ip6.IP6RoutingHeader, "segs_left")
 ROUTING_HEADER = ip6.IP6RoutingHeader.__hdr_len__
@@ -125,8 +137,63 @@ OPTION_JUMBO_LENGTH = 4
 OPTION_HOME = 0xC9  # RFC 6275, 6.3
 OPTION_HOME_LENGTH = 16
 
-#: What carries packets of its own: the fast path leaves it to dpkt. UDP's tunnels belong here.
-TUNNELS = (ip.IP_PROTO_IPIP, ip.IP_PROTO_IP6, ip.IP_PROTO_GRE)
+#: What carries packets of its own: the fast path leaves it to dpkt.
+IP_PROTO_MPLS = 137
+TUNNELS = (
+    ip.IP_PROTO_IPIP,
+    ip.IP_PROTO_IP6,
+    ip.IP_PROTO_GRE,
+    ip.IP_PROTO_ETHERIP,
+    IP_PROTO_MPLS,
+)
+
+# ICMP: the errors that quote a packet (RFC 792; RFC 4443, 2.1)
+ICMP_HEADER = icmp.ICMP.__hdr_len__ + icmp.ICMP.Quote.__hdr_len__
+ICMP_ERRORS = (
+    icmp.ICMP_UNREACH,
+    icmp.ICMP_SRCQUENCH,
+    icmp.ICMP_REDIRECT,
+    icmp.ICMP_TIMEXCEED,
+    icmp.ICMP_PARAMPROB,
+)
+ICMP6_ERRORS = (
+    icmp6.ICMP6_DST_UNREACH,
+    icmp6.ICMP6_PACKET_TOO_BIG,
+    icmp6.ICMP6_TIME_EXCEEDED,
+    icmp6.ICMP6_PARAM_PROB,
+)
+
+# UDP
+UDP_SPORT = _offset(udp.UDP, "sport")
+UDP_DPORT = _offset(udp.UDP, "dport")
+UDP_HEADER = udp.UDP.__hdr_len__
+PORT_L2TP = 1701
+PORT_GTP_U = 2152
+PORT_TEREDO = 3544
+PORT_LISP = 4341
+PORT_GRE = 4754
+PORTS_VXLAN = (4789, 8472)  # IANA's, and Linux's own before there was one
+PORT_VXLAN_GPE = 4790
+PORT_AYIYA = 5072
+PORT_GENEVE = 6081
+PORT_MPLS = 6635
+PORT_TZSP = 37008
+#: The ports of UDP's tunnels, in order.
+UDP_TUNNELS = (
+    PORT_L2TP,
+    PORT_GTP_U,
+    PORT_TEREDO,
+    PORT_LISP,
+    PORT_GRE,
+    *PORTS_VXLAN[:1],
+    PORT_VXLAN_GPE,
+    PORT_AYIYA,
+    PORT_GENEVE,
+    PORT_MPLS,
+    *PORTS_VXLAN[1:],
+    PORT_TZSP,
+)
+TEREDO_PREFIX = b"\x20\x01\x00\x00"  # RFC 4380, 2.6
 
 # TCP
 TCP_SPORT = _offset(tcp.TCP, "sport")
@@ -137,6 +204,7 @@ TCP_OFFSET_FLAGS = _offset(tcp.TCP, "_off_flags")
 TCP_WINDOW = _offset(tcp.TCP, "win")
 TCP_CHECKSUM = _offset(tcp.TCP, "sum")
 TCP_HEADER = tcp.TCP.__hdr_len__
+TCP_HEADER_MAXIMUM = 60
 TCP_OFFSET_SHIFT = 12
 TCP_FLAGS = (tcp.TH_NS << 1) - 1  # all nine
 
