@@ -195,7 +195,7 @@ def zero_window(lab: Lab) -> None:
 @proof(
     undergoes("client", "SYN_SENT ESTABLISHED FIN_WAIT1 FIN_WAIT2 TIME_WAIT"),
     undergoes("server", "SYN_RECV ESTABLISHED CLOSE_WAIT LAST_ACK"),
-    lasts(5),
+    lasts(4),
 )
 def zero_window_close(lab: Lab) -> None:
     """The client closes while the window is closed: its FIN leaves only seconds later."""
