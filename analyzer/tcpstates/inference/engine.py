@@ -75,8 +75,8 @@ class Engine:
         flows = self._count("flow_count")
         with np.errstate(over="ignore"):
             grow(self._memory.log, self._count("entry_count") + 4 * flows)  # timers add two to a side
-            _slots, _flows, sockets, log, core = self._memory
-            rows = np.zeros(step.expire(sockets, log, core, now), TRANSITIONS)
+            _slots, connections, sockets, log, core = self._memory
+            rows = np.zeros(step.expire(connections, sockets, log, core, now), TRANSITIONS)
             rows = rows[: step.collect(sockets, log, core, rows)]
         return Inference(
             _public(self._memory.flows[:flows], CONNECTIONS),

@@ -167,12 +167,13 @@ def _happen(log, core, x, event, evidence, time, frame, file):
     if x["happened"] & (np.uint32(1) << np.uint32(event)):
         return
     x["happened"] |= np.uint32(1) << np.uint32(event)
+    time = max(time, log[x["head"]]["time"])
     after = x["tail"]
-    while log[after]["time"] > time and log[after]["previous"] >= 0:
+    while log[after]["time"] > time:
         after = log[after]["previous"]
     i = _new_entry(log, core)
     entry = log[i]
-    entry["time"], entry["frame"], entry["file"] = max(time, log[after]["time"]), frame, file
+    entry["time"], entry["frame"], entry["file"] = time, frame, file
     entry["event"], entry["evidence"] = event, evidence
     following = log[after]["following"]
     entry["previous"], entry["following"] = after, following
@@ -444,11 +445,11 @@ def _find(slots, flows, sockets, log, core, s):
 
 
 @inner
-def _end_old_socket(sockets, log, core, old, s):
+def _end_old_socket(flows, sockets, log, core, old, s):
     """The sender of a SYN or SYN-ACK has a new socket: the one it had in connection ``old`` is gone."""
     i = _sender(sockets, old, s)
     x = sockets[i]
-    _run_timers(log, core, x, sockets[i ^ 1], s["time"])
+    _run_timers(log, core, flows[old], x, sockets[i ^ 1], s["time"])
     if x["tunnel"] == s["tunnel"] and x["state"] != CLOSE:
         _happen(log, core, x, REUSED, INFERRED, s["time"], s["frame"], s["file"])
 
@@ -466,15 +467,15 @@ def _state_since(log, x):
 
 
 @inner
-def _run_timers(log, core, x, y, now):
+def _run_timers(log, core, flow, x, y, now):
     """End what time has ended on both sides; what one timer ends can start another."""
     for _ in range(2):
-        _expire(log, core, x, y, now)
-        _expire(log, core, y, x, now)
+        _expire(log, core, flow, x, y, now)
+        _expire(log, core, flow, y, x, now)
 
 
 @inner
-def _expire(log, core, x, y, now):
+def _expire(log, core, flow, x, y, now):
     """End what time has ended for side ``x``: TIME_WAIT, FIN_WAIT2, an attempt that it gave up."""
     if x["state"] == IN_TIME_WAIT:
         due = max(_state_since(log, x), x["time_wait_restart"]) + core["time_wait"]
@@ -485,15 +486,15 @@ def _expire(log, core, x, y, now):
         if due <= now:
             _happen(log, core, x, TIMER_FIN_WAIT2, ASSUMED, due, np.uint32(0), x["control_file"])
     elif x["sent_times"] and (y["frames"] or x["state"] == SYN_SENT):
-        _end_in_silence(log, core, x, y, now)
+        _end_in_silence(log, core, flow, x, y, now)
 
 
 @inner
-def _end_in_silence(log, core, x, y, now):
+def _end_in_silence(log, core, flow, x, y, now):
     """``x`` awaits an acknowledgement: it repeats what it sent, or has got it, or is gone (3.8.1, 3.8.3)."""
     if x["sent_times"] > 1:
         is_linear = x["state"] == SYN_SENT and x["syns"] <= 1 + core["linear_syn_retries"]
-        interval = max(x["backoff"] if is_linear else 2 * x["backoff"], SHORTEST_RTO)
+        interval = max(x["backoff"] if is_linear else 2 * x["backoff"], SHORTEST_RTO + max(flow["rtt"], 0))
         due = x["sent_at"] + min(interval, core["maximum_rto"])
         if now - due > max(x["backoff"] // 4, LATE_TIMER):
             _happen(log, core, x, TIMER_RETRANSMISSION, ASSUMED, due, np.uint32(0), x["control_file"])
@@ -514,21 +515,22 @@ def _end_in_silence(log, core, x, y, now):
 
 
 @inner
-def _fingerprint(s):
+def _fingerprint(core, s):
     """What is equal in two captures of one frame, and not in a retransmission (but within 20 ms)."""
-    h = np.uint64(s["seq"]) << _SHIFT | np.uint64(s["ack"])
+    h = core["seed"] ^ (np.uint64(s["seq"]) << _SHIFT | np.uint64(s["ack"]))
     h = (h ^ (h >> _SHIFT)) * _MIX1
     h ^= np.uint64(s["flags"]) << np.uint64(48) | np.uint64(s["window"]) << _SHIFT | np.uint64(s["payload"])
     h = (h ^ (h >> _SHIFT)) * _MIX2
-    h ^= np.uint64(s["tsval"]) << _SHIFT | np.uint64(s["sack_left"]) ^ np.uint64(s["ip_id"])
-    h = (h ^ (h >> _SHIFT)) * _MIX1
+    h ^= np.uint64(s["tsval"]) << _SHIFT | np.uint64(s["sack_left"])
+    h = (h ^ (h >> _SHIFT)) * _MIX1 + np.uint64(s["ip_id"])
+    h = (h ^ (h >> _SHIFT)) * _MIX2
     return np.uint32(h >> _SHIFT)
 
 
 @inner
-def _is_duplicate(x, s):
+def _is_duplicate(core, x, s):
     """Whether this very frame was captured a moment ago; remembers it if not."""
-    mark, since = _fingerprint(s), s["time"] - DUPLICATE_WINDOW
+    mark, since = _fingerprint(core, s), s["time"] - DUPLICATE_WINDOW
     if (
         (x["recent0"] == mark and x["recent_time0"] >= since)
         or (x["recent1"] == mark and x["recent_time1"] >= since)
@@ -560,7 +562,7 @@ def _step(log, core, flow, x, y, s):
         x["first"] = now
     x["last"] = now
     x["frames"] += 1
-    if _is_duplicate(x, s):
+    if _is_duplicate(core, x, s):
         x["duplicates"] += 1
         return
     last, x["last_sent"] = x["last_sent"], now
@@ -574,7 +576,7 @@ def _step(log, core, flow, x, y, s):
     ):
         core["bad_checksums"] += 1
         return
-    _run_timers(log, core, x, y, now)
+    _run_timers(log, core, flow, x, y, now)
     if flags & RST:
         _reset(log, core, flow, x, y, s, now)
         return
@@ -679,17 +681,17 @@ def _syn(log, core, flow, x, y, s, now):
     is_first = not x["known"] & KNOWS_ISS
     if is_first:
         _learn_iss(x, s)
+        x["syn_payload"] = s["payload"]
         if not x["happened"] and x["state"] == CLOSE:
             _happen(log, core, x, SENT_SYN, OBSERVED, now, s["frame"], s["file"])
-        else:
-            return  # captured after the SYN-ACK that answers it
-        _transmit(x, now, False)
+            _transmit(x, now, False)
     elif x["syns"] > 1:
         x["retransmits"] += 1
         _transmit(x, now, True)
-        if not _has(x, SENT_SYN):
-            return
-    _note_control(x, s, now, is_first)
+    else:
+        x["wscale"] = s["wscale"]  # captured after the SYN-ACK that answers it
+    if _has(x, SENT_SYN) and not _has(x, SENT_SYN_ACK) and x["fin"] == NO_FIN:
+        _note_control(x, s, now, is_first)
 
 
 @inner
@@ -699,7 +701,6 @@ def _learn_iss(x, s):
     x["iss"], x["wscale"] = s["seq"], s["wscale"]
     if not x["known"] & KNOWS_SEQUENCE:
         x["known"] |= KNOWS_SEQUENCE
-        x["syn_payload"] = s["payload"]
         x["snd_nxt"] = _plus(s["seq"], np.int64(s["payload"]) + 1)
         x["contiguous"] = _plus(s["seq"], 1)
         x["beyond_left"] = x["beyond_right"] = x["contiguous"]
@@ -732,7 +733,7 @@ def _syn_ack(log, core, flow, x, y, s, now, last):
             _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
     if x["fin"] == NO_FIN:
         _note_control(x, s, now, is_first)
-    _note_ack(x, y, s, now)
+    _note_ack(log, core, x, y, s, now)
     _raise_contiguous(y, s["ack"])
 
 
@@ -741,7 +742,6 @@ def _first_syn_ack(log, core, flow, x, y, s, now, last):
     """The first SYN-ACK of ``x``, which answers the SYN of ``y`` or crosses a SYN-ACK of it."""
     if not x["known"] & KNOWS_ISS:
         _learn_iss(x, s)
-        x["syn_payload"] = 0
     if _has(x, SENT_SYN):  # simultaneous open: this SYN-ACK confirms the peer's SYN
         _confirm(log, core, x, y, RECEIVED_SYN, s, last, now)
     was_open = _has(x, RECEIVED_SYN_ACK)
@@ -757,12 +757,15 @@ def _first_syn_ack(log, core, flow, x, y, s, now, last):
 
 
 @inner
-def _note_ack(x, y, s, now):
+def _note_ack(log, core, x, y, s, now):
     """Remember the highest acknowledgement, the window and the SACK edge of ``x``."""
-    if _ahead(s["ack"], y["snd_nxt"]) >= 0:
+    is_ahead = x["known"] & KNOWS_ACK and _ahead(s["ack"], x["acked"]) > 0
+    if _ahead(s["ack"], y["snd_nxt"]) >= 0 or s["window"] == 0:  # a window of zero: probes, not repeats
         y["sent_times"] = 0
-    elif y["sent_times"] and x["known"] & KNOWS_ACK and _ahead(s["ack"], x["acked"]) > 0:
+    elif y["sent_times"] and is_ahead:
         y["sent_times"], y["sent_at"] = 1, now
+    if is_ahead or y["sent_times"] == 0:
+        _withdraw(log, core, y, TIMER_RETRANSMISSION)
     if not x["known"] & KNOWS_ACK or _ahead(s["ack"], x["acked"]) > 0:
         x["acked"] = s["ack"]
         x["known"] |= KNOWS_ACK
@@ -789,6 +792,8 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         _miss_frames(log, core, flow, x, y, s, now)
     if y["fin"] != NO_FIN and _ahead(ack, y["fin_end"]) >= 0:
         _acknowledge_fin(log, core, x, y, s, now, last)
+    elif y["fin"] == FIN_SEEN and _has(x, RECEIVED_FIN) and _ahead(ack, x["acked"]) >= 0:
+        _take_back_unseen_ack(log, core, x, y)
     if (
         x["state"] == FIN_WAIT2
         and y["fin"] == NO_FIN
@@ -796,7 +801,7 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         and _ahead(ack, x["acked"]) > 0
     ):
         x["known"] |= HELD
-    _note_ack(x, y, s, now)
+    _note_ack(log, core, x, y, s, now)
     _raise_contiguous(y, ack)
 
 
@@ -900,6 +905,14 @@ def _retract_fin(log, core, flow, x, y):
 
 
 @inner
+def _take_back_unseen_ack(log, core, x, y):
+    """``x`` has not received the FIN of ``y`` that it was thought to have acknowledged unseen."""
+    _withdraw(log, core, x, RECEIVED_FIN)
+    _withdraw(log, core, y, RECEIVED_ACK_OF_FIN)
+    y["sent_times"] = 0  # and it is not thought so again before the FIN is repeated
+
+
+@inner
 def _acknowledge_fin(log, core, x, y, s, now, last):
     """``x`` acknowledges the FIN of ``y``: it has received it, and ``y`` is taken to know."""
     if not _has(x, RECEIVED_FIN):
@@ -941,7 +954,9 @@ def _advance(log, core, flow, x, y, s, now):
     if s["flags"] & SYN:
         return
     end = _plus(s["seq"], payload)
-    if payload > 0 or s["flags"] & FIN:
+    if _is_keep_alive(x, y, s):
+        x["keepalives"] += 1
+    elif payload > 0 or s["flags"] & FIN:
         is_new = _ahead(_plus(end, s["flags"] & FIN), x["snd_nxt"]) > 0
         is_oldest = not y["known"] & KNOWS_ACK or _ahead(s["seq"], y["acked"]) <= 0
         if is_new or is_oldest:
@@ -949,28 +964,44 @@ def _advance(log, core, flow, x, y, s, now):
     if payload > 0:
         if x["fin"] == FIN_INFERRED and _ahead(end, x["fin_end"]) >= 0:
             _retract_fin(log, core, flow, y, x)
-        if x["known"] & MISSED_FRAMES and _ahead(end, x["missed_end"]) >= 0:
-            _forget(x, MISSED_FRAMES)
-            _withdraw(log, core, x, LOST_TRACK)
-            _withdraw(log, core, y, LOST_TRACK)
-        _count_payload(flow, x, y, s, end, now)
+        _regain_track(log, core, x, y, end)
+        _count_retransmission(flow, x, y, s, end, now)
     if abs(_ahead(end, x["snd_nxt"])) > 1 << 30:
         return
     if _ahead(end, x["snd_nxt"]) > 0:
         x["snd_nxt"] = end
-        x["last_data"] = now
+        if payload > 0:
+            x["last_data"] = now
     _arrive(x, s["seq"], end)
 
 
 @inner
-def _count_payload(flow, x, y, s, end, now):
-    """Tell new data from a keep-alive or window probe, a late frame and a retransmission."""
-    if _ahead(end, x["snd_nxt"]) > 0:
+def _regain_track(log, core, x, y, end):
+    """``x`` uses numbers up to ``end``: if that is all that was missed, no FIN was in it."""
+    if x["known"] & MISSED_FRAMES and _ahead(end, x["missed_end"]) >= 0:
+        _forget(x, MISSED_FRAMES)
+        _withdraw(log, core, x, LOST_TRACK)
+        _withdraw(log, core, y, LOST_TRACK)
+
+
+@inner
+def _is_keep_alive(x, y, s):
+    """Whether ``s`` repeats the last, acknowledged number only to be answered (3.8.4; window probes too)."""
+    if s["flags"] & FIN or s["payload"] > 1 or _ahead(s["seq"], x["snd_nxt"]) != -1:
+        return False
+    return s["payload"] == 0 or (y["known"] & KNOWS_ACK != 0 and _ahead(y["acked"], x["snd_nxt"]) >= 0)
+
+
+@inner
+def _count_retransmission(flow, x, y, s, end, now):
+    """Tell a retransmission from new data, a keep-alive and a late frame; a FIN's is counted with it."""
+    if (
+        _ahead(end, x["snd_nxt"]) > 0
+        or _is_keep_alive(x, y, s)
+        or (s["flags"] & FIN and x["fin"] == FIN_SEEN)
+    ):
         return
-    is_acked = y["known"] & KNOWS_ACK and _ahead(y["acked"], end) >= 0
-    if s["payload"] == 1 and end == x["snd_nxt"] and is_acked:
-        x["keepalives"] += 1
-    elif _ahead(s["seq"], x["contiguous"]) < 0 or now - x["last_data"] > _crossing(flow):
+    if _ahead(s["seq"], x["contiguous"]) < 0 or now - x["last_data"] > _crossing(flow):
         x["retransmits"] += 1
 
 
@@ -1002,10 +1033,7 @@ def _fin(log, core, flow, x, y, s, now):
     x["fins"] += 1
     if x["fin"] == FIN_INFERRED and fin_end != x["fin_end"]:
         _retract_fin(log, core, flow, y, x)
-    if x["known"] & MISSED_FRAMES and _ahead(fin_end, x["missed_end"]) >= 0:
-        _forget(x, MISSED_FRAMES)
-        _withdraw(log, core, x, LOST_TRACK)
-        _withdraw(log, core, y, LOST_TRACK)
+    _regain_track(log, core, x, y, fin_end)
     x["fin"], x["fin_end"], x["fin_time"] = FIN_SEEN, fin_end, now
     if flow["first_closer"] == NO_CLOSER:
         flow["first_closer"] = x["closer"]
@@ -1022,8 +1050,7 @@ def _fin(log, core, flow, x, y, s, now):
 def _repeat_fin(log, core, flow, x, y, s, now):
     """A retransmitted FIN: the acknowledgement, if there was one, did not arrive."""
     x["fins"] += 1
-    if s["payload"] == 0:
-        x["retransmits"] += 1
+    x["retransmits"] += 1
     _note_control(x, s, now, False)
     if now - x["ack_of_fin_time"] > _crossing(flow):
         _withdraw(log, core, x, RECEIVED_ACK_OF_FIN)
@@ -1116,6 +1143,7 @@ def _is_answer_to_probe(flow, x, y, s):
         and x["frames"] == 1
         and y["frames"] - y["duplicates"] == 1
         and y["bytes"] == 0
+        and y["fin"] == NO_FIN
         and y["known"] & KNOWS_ACK
         and s["seq"] == y["acked"]
         and not s["flags"] & ACK
@@ -1151,7 +1179,7 @@ def feed(
         s = segments[i]
         conn = _find(slots, flows, sockets, log, core, s)
         if s["flags"] & SYN and flows[conn]["older"] >= 0:
-            _end_old_socket(sockets, log, core, flows[conn]["older"], s)
+            _end_old_socket(flows, sockets, log, core, flows[conn]["older"], s)
         x = _sender(sockets, conn, s)
         _step(log, core, flows[conn], sockets[x], sockets[x ^ 1], s)
     return len(segments)
@@ -1170,11 +1198,11 @@ def rehash(flows: Array, core: Array, slots: Array) -> None:
 
 
 @kernel
-def expire(sockets: Array, log: Array, core: Any, now: int) -> int:
+def expire(flows: Array, sockets: Array, log: Array, core: Any, now: int) -> int:
     """End what a timer ends until ``now``; returns how many rows ``collect`` will need."""
     core, rows = core[0], 0
     for conn in range(core["flow_count"]):
-        _run_timers(log, core, sockets[2 * conn], sockets[2 * conn + 1], now)
+        _run_timers(log, core, flows[conn], sockets[2 * conn], sockets[2 * conn + 1], now)
     for i in range(2 * core["flow_count"]):
         j = sockets[i]["head"]
         while j >= 0:
