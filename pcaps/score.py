@@ -61,6 +61,8 @@ def _tables(scores: list[Score], chosen: list[Recording], imperfect: bool) -> It
     yield from tables.by_capture(scores)
     yield ""
     yield from tables.totals(scores)
+    yield ""
+    yield from tables.by_state(scores)
     if imperfect:
         yield ""
         yield from _imperfect(chosen)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from tcpstates.states import State
+
 from .score import Score
 from .tally import Tally
 
@@ -29,6 +31,22 @@ def totals(scores: Collection[Score]) -> Iterator[str]:
             yield line(name, tally)
 
 
+def by_state(scores: Iterable[Score]) -> Iterator[str]:
+    """How long sockets were in each state, and how much of that was not seen so; CLOSE: nor was there one."""
+    times: dict[tuple[str, str, str], list[int]] = {}
+    for score in scores:
+        for pairing in score.pairings:
+            for piece in pairing.pieces:
+                key = score.recording.link, _side(score.is_near(pairing)), State(piece.truth.state or 0).name
+                time = times.setdefault(key, [0, 0])
+                time[piece.kind != "right"] += piece.length
+    yield f"{'':38}{'seconds':>10}{'not right':>11}{'%':>9}"
+    for (link, side, state), (right, other) in sorted(times.items()):
+        whole = max(right + other, 1)
+        name = f"{link}, {side} side, {state}"
+        yield f"{name:38}{whole / 1e9:10.1f}{other / 1e9:11.2f}{100 * other / whole:9.3f}"
+
+
 def by_link(scores: Iterable[Score]) -> dict[str, Tally]:
     """The sums of clean and of impaired links."""
     return _summed((score.recording.link, score.tally) for score in scores)
@@ -41,10 +59,14 @@ def _by_vantage(scores: Iterable[Score]) -> dict[str, Tally]:
 def _by_distance(scores: Iterable[Score]) -> dict[str, Tally]:
     """The sockets of the host where was captured, and those of the other, of which less can be known."""
     return _summed(
-        (f"{score.recording.link}, {name} side", score.of_side(near))
+        (f"{score.recording.link}, {_side(near)} side", score.of_side(near))
         for score in scores
-        for name, near in (("near", True), ("far", False))
+        for near in (True, False)
     )
+
+
+def _side(near: bool) -> str:
+    return "near" if near else "far"
 
 
 def _summed(named: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
