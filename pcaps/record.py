@@ -20,6 +20,7 @@ from recorder.recording import SCENARIOS, Recording
 from recorder.runner import record
 
 FOLDER = Path(__file__).parent
+_ATTEMPTS = 3
 PROGRAMS = ("ip", "nft", "setpriv", "tcpdump")
 
 
@@ -29,13 +30,24 @@ def main(names: list[str]) -> str | None:
     names = [name for name in names if name != "--kernel"]
     if obstacle := _obstacle(names):
         return obstacle
-    with tempfile.TemporaryDirectory(prefix="tcpstates-") as folder:
-        try:
-            recordings, problems = record([SCENARIOS[name] for name in names or SCENARIOS], Path(folder))
-        except (RuntimeError, OSError) as error:
-            return f"nothing was replaced: {error}"
-        _publish(recordings, examples=examples)
-    return "\n".join(["not replaced:", *problems]) if problems else None
+    wanted = names or list(SCENARIOS)
+    for _ in range(_ATTEMPTS):
+        with tempfile.TemporaryDirectory(prefix="tcpstates-") as folder:
+            try:
+                recordings, problems = record([SCENARIOS[name] for name in wanted], Path(folder))
+            except (RuntimeError, OSError) as error:
+                return f"not replaced: {', '.join(wanted)}: {error}"
+            _publish(recordings, examples=examples)
+        wanted = list(problems)
+        if not wanted:
+            return None
+        _tell(problems)
+    return f"not replaced, as they do not show what they should: {', '.join(wanted)}; try again"
+
+
+def _tell(problems: dict[str, str]) -> None:
+    for name, problem in problems.items():
+        print(f"{name}: {problem}", file=sys.stderr)
 
 
 def _publish(recordings: list[Recording], *, examples: bool) -> None:

@@ -43,6 +43,9 @@ Beside each capture:
   has one entry, the last connection's. Connections that changed in that very moment are left out.
 - `recordings.json`: when, on which kernel and how each was recorded; the table is written from it.
 
+These are for people and demonstrations. `kernel/` holds what the analysis is proved by: these scenarios and
+many more, seen from both ends, with the truth of every socket to the nanosecond, mini-sockets too.
+
 """
 
 

@@ -98,10 +98,11 @@ def sends(side: str, flags: str, at_least: int = 1, *, payload: bool | None = No
 
 
 def lasts(seconds: float) -> Expectation:
-    """The capture covers so much time."""
+    """The capture covers so much time, also if nothing happens at its end."""
 
     def check(recording: Recording) -> None:
-        span = (recording.segments[-1].time - recording.segments[0].time) / 1e9
+        frames = recording.frames[recording.scenario.vantage]
+        span = (frames[-1].time - frames[0].time) / 1e9
         recording.demand(span >= seconds, f"it covers {span:.1f} s, not {seconds} s")
 
     return check

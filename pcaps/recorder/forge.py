@@ -10,17 +10,17 @@ import dpkt
 FLAGS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, "A": 0x10, "U": 0x20}
 
 
-def segment_bytes(
-    source: tuple[str, int], destination: tuple[str, int], flags: str, seq: int = 0
-) -> bytes:
+def segment_bytes(source: tuple[str, int], destination: tuple[str, int], flags: str, seq: int = 0) -> bytes:
     """An IPv4 packet with a segment that has no payload."""
-    tcp = dpkt.tcp.TCP(sport=source[1], dport=destination[1], seq=seq, flags=sum(FLAGS[flag] for flag in flags))
+    tcp = dpkt.tcp.TCP(
+        sport=source[1], dport=destination[1], seq=seq, flags=sum(FLAGS[flag] for flag in flags)
+    )
     addresses = {"src": socket.inet_aton(source[0]), "dst": socket.inet_aton(destination[0])}
     return bytes(dpkt.ip.IP(**addresses, p=socket.IPPROTO_TCP, data=tcp, len=40))
 
 
 def continued(frame: bytes, flags: str, offset: int = 0) -> bytes:
-    """A frame with a segment that seems to follow the one in ``frame``, ``offset`` bytes later in sequence."""
+    """A frame whose segment seems to follow the one in ``frame``, ``offset`` bytes further on."""
     ethernet = dpkt.ethernet.Ethernet(frame)
     tcp = ethernet.data.data
     length = len(tcp.data) + sum(bool(tcp.flags & FLAGS[flag]) for flag in "SF")

@@ -17,17 +17,22 @@ from .truth import rfc3339
 _HEAD = """\
 # Recordings against which the analysis is proved
 
-Each scenario of `../recorder/`, captured at both ends, with the kernels' whole truth. `make captures` records all again.
+Each scenario of `../recorder/`, captured at both ends, with the kernels' whole truth. `make captures`
+records all of them again.
 
-- `NAME.client.pcap.gz`, `NAME.server.pcap.gz`: what each host's interface saw. On an impaired link they differ:
-  what is lost, repeated or overtaken, is so between them.
-- `NAME.truth.csv.gz`: every socket's states, a row each: `side` (the host it is on), `local`, `remote`, `state`, `start`,
-  `end` (empty: it lasted when the recording ended), `source` (of the start: `tracepoint` is `sock:inet_sock_set_state`;
-  `timer` are the timers of mini-sockets: half-open SYN_RECV, orphaned FIN_WAIT2, TIME_WAIT). Times are the captures' clock, to the
-  nanosecond. It covers the whole recording, where a capture covers less too. Every tenth of a second both hosts' socket
-  tables were read (what `ss -tan` reads); a recording that any of those contradicts is not taken.
+- `NAME.client.pcap.gz`, `NAME.server.pcap.gz`: what each host's interface saw. On an impaired link they
+  differ: what is lost, repeated or overtaken, is so between them. A datagram each way is the last that
+  they hold, so that it shows how long nothing happened.
+- `NAME.truth.csv.gz`: every socket's states, a row each: `side` (the host it is on), `local`, `remote`,
+  `state`, `start`, `end` (empty: it lasted when the recording ended), `source` (of the start). Times are
+  those of the captures' clock, to the nanosecond. `tracepoint` is `sock:inet_sock_set_state`; `timer` are the
+  timers of mini-sockets, which are half-open SYN_RECV, orphaned FIN_WAIT2 and TIME_WAIT. The rows cover the
+  whole recording, of which a capture may show less. Ten times a second both hosts' socket tables were read,
+  as `ss -tan` does; a recording that any of them contradicts is not taken.
 - `NAME.ss.csv.gz`: those tables, one a second: `time`, `side`, `local`, `remote`, `state`.
-- `NAME.json`: what it shows, how it was recorded, the link (seconds; shares of the segments), each capture's first and last frame.
+- `NAME.json`: what it shows, when and on which kernel it was recorded, the link (seconds; shares of the
+  segments), its `quality` (`impaired` if it lost, repeated or reordered a segment, or its delay varied),
+  each capture's first and last frame.
 
 """
 

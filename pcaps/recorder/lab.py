@@ -28,6 +28,7 @@ _OFFLOADS = {"tx checksum": 0x17, "TCP segmentation": 0x1F, "generic segmentatio
 _PAIRED_WITH = ("type", "veth", "peer", "name", "eth0", "netns")
 _STARTING = 10
 _DISCARD = 9
+_GOOD = Link()
 
 
 def abort(made: socket.socket) -> None:
@@ -122,7 +123,7 @@ class Lab:
         segmentation to the other end, as a host's own capture shows.
     """
 
-    def __init__(self, number: int, folder: Path, *, link: Link | None = Link(), ipv6: bool = False) -> None:
+    def __init__(self, number: int, folder: Path, *, link: Link | None = _GOOD, ipv6: bool = False) -> None:
         self.folder = folder
         self.link = link
         self._ipv6 = ipv6
@@ -229,7 +230,9 @@ class Lab:
             lladdr = link_address("eth0")
         self.server.namespace.run("ip", "neighbour", "add", address, "lladdr", lladdr, "dev", "eth0")
 
-    def send_raw(self, source: tuple[str, int], destination: tuple[str, int], flags: str, seq: int = 0) -> None:
+    def send_raw(
+        self, source: tuple[str, int], destination: tuple[str, int], flags: str, seq: int = 0
+    ) -> None:
         """Send a segment from the client's host that none of its sockets has to do with."""
         with self.client.namespace.entered():
             raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)

@@ -61,7 +61,7 @@ class Loss:
 
 
 def sent_by(side: str, flags: str | None = None, *, payload: bool | None = None) -> Predicate:
-    """Segments of a side with exactly these flags (of ``FSRA``; PSH does not matter), perhaps with payload."""
+    """Segments of a side with exactly these flags (of ``FSRA``; PSH is ignored), perhaps with payload."""
 
     def meant(sender: str, segment: Segment) -> bool:
         return (

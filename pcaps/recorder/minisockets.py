@@ -98,8 +98,8 @@ def spans_of(words: Iterable[Word]) -> list[MiniSpan]:
         if last and last.end is not None and _restarted(last, last.end, word):
             last = spans[-1] = last._replace(end=None)
         if last is None or last.end is not None:
-            if word.tracepoint == "kfree_skb":
-                continue  # what made an end of the socket, which is over
+            if word.tracepoint != "timer_start":
+                continue  # its end made this segment superfluous; or it began before anybody watched
             spans.append(MiniSpan(word.time, None, *word[2:]))
         elif last.state != word.state:
             spans[-1] = last._replace(end=word.time)
@@ -117,8 +117,9 @@ def _restarted(last: MiniSpan, end: int, word: Word) -> bool:
 
 def _function(name: str) -> int:
     """Where the kernel keeps a function."""
-    for line in Path("/proc/kallsyms").open():
-        address, _, symbol = line.split()[:3]
-        if symbol == name and int(address, 16):
-            return int(address, 16)
+    with Path("/proc/kallsyms").open() as symbols:
+        for line in symbols:
+            address, _, symbol = line.split()[:3]
+            if symbol == name and int(address, 16):
+                return int(address, 16)
     raise OSError(f"/proc/kallsyms does not tell where {name} is (kernel.kptr_restrict)")

@@ -113,7 +113,7 @@ def _program(number: int, probe: Probe, buffer: int, size: int) -> bytes:
         _do("r = [r]", 1, 10, -8),
         *_wide(2, probe.value),
     ]
-    copied = [
+    reserved = [
         *_wide(1, buffer, of_map=1),
         _do("r = value", 2, value=_HEAD.size + size),
         _do("r = value", 3),
@@ -131,11 +131,10 @@ def _program(number: int, probe: Probe, buffer: int, size: int) -> bytes:
         _do("r = value", 2),
         _do("call", value=_RINGBUF_SUBMIT),
     ]
-    after = len(copied) + 1 + len(written)
-    return b"".join(
-        [*wanted, _do("if r != r", 1, 2, after), *copied, _do("if r == value", 0, 0, len(written)), *written]
-        + [_do("r = value", 0), _do("leave")]
-    )
+    unless_wanted = _do("if r != r", 1, 2, len(reserved) + 1 + len(written))
+    unless_room = _do("if r == value", 0, 0, len(written))
+    leave = [_do("r = value", 0), _do("leave")]
+    return b"".join([*wanted, unless_wanted, *reserved, unless_room, *written, *leave])
 
 
 _CODES = {

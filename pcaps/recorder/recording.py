@@ -108,7 +108,7 @@ class Recording:
     def demand(self, holds: bool, what: str) -> None:
         """Raise RecordingError unless it ``holds``."""
         if not holds:
-            raise RecordingError(f"{self.scenario.name}: {what}; record it again")
+            raise RecordingError(what)
 
     def sender(self, segment: Segment) -> str:
         """The side that sent it; whoever pretends to be somebody is at the client's."""

@@ -21,8 +21,8 @@ _AT_ONCE = 7
 _SWITCH_INTERVAL = 0.0005  # seconds; a wire should not wait long for another one's thread
 
 
-def record(scenarios: Iterable[Scenario], folder: Path) -> tuple[list[Recording], list[str]]:
-    """Record all ``scenarios`` into ``folder``, and check each: the good ones, and what is wrong with others."""
+def record(scenarios: Iterable[Scenario], folder: Path) -> tuple[list[Recording], dict[str, str]]:
+    """Record all ``scenarios`` into ``folder``: the good recordings, and what is wrong with others by name."""
     sys.setswitchinterval(_SWITCH_INTERVAL)
     trace, minis = Trace("sock/inet_sock_set_state"), MiniSockets()
     try:
@@ -37,11 +37,11 @@ def record(scenarios: Iterable[Scenario], folder: Path) -> tuple[list[Recording]
             _check(recording)
             good.append(recording)
         except RecordingError as error:
-            problems.append(str(error))
+            problems[recording.scenario.name] = str(error)
     return good, problems
 
 
-def _play(scenarios: list[Scenario], folder: Path) -> tuple[list[Recording], list[str]]:
+def _play(scenarios: list[Scenario], folder: Path) -> tuple[list[Recording], dict[str, str]]:
     """Play the long ones beside the light ones, then one heavy one after another."""
     crowds = {pace: [one for one in scenarios if one.pace == pace] for pace in ("long", "light", "heavy")}
     pools = [ThreadPoolExecutor(size) for size in (len(crowds["long"]) or 1, _AT_ONCE, 1)]
@@ -55,24 +55,26 @@ def _play(scenarios: list[Scenario], folder: Path) -> tuple[list[Recording], lis
     finally:
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
-    problems = [
-        f"{one.name}: {failure!r}"
-        for one, failure in zip(sum(crowds.values(), []), failures, strict=True)
-        if failure
-    ]
+    names = [one.name for crowd in crowds.values() for one in crowd]
+    problems = {name: repr(failure) for name, failure in zip(names, failures, strict=True) if failure}
     return [future.result() for future in played if not future.exception()], problems
 
 
 def _record_one(scenario: Scenario, folder: Path) -> Recording:
     own = folder / scenario.name
     own.mkdir()
-    number = _FIRST_NETWORK + list(SCENARIOS).index(scenario.name)
-    lab = Lab(number, own, link=scenario.link, ipv6=scenario.ipv6)
+    lab = Lab(_network(scenario), own, link=scenario.link, ipv6=scenario.ipv6)
     with lab.running():
         scenario.play(lab)
         lab.pause(scenario.rest)
     print(f"recorded {scenario.name}", file=sys.stderr)
     return Recording(scenario, lab, own / f"{scenario.vantage}.pcap")
+
+
+def _network(scenario: Scenario) -> int:
+    """A number of its own for the addresses; that of an example does not change when others come to be."""
+    ordered = sorted(SCENARIOS.values(), key=lambda one: not one.example)
+    return _FIRST_NETWORK + ordered.index(scenario)
 
 
 def _complete(recordings: list[Recording], rows: list[Row], minis: list[MiniSpan]) -> None:

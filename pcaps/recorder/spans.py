@@ -35,7 +35,9 @@ class Span(NamedTuple):
     source: str
 
 
-def resolved(rows: Iterable[Row], minis: Iterable[MiniSpan], sides: Mapping[str, str], end: int) -> list[Span]:
+def resolved(
+    rows: Iterable[Row], minis: Iterable[MiniSpan], sides: Mapping[str, str], end: int
+) -> list[Span]:
     """Every state of every socket until ``end``, by side and time.
 
     Parameters
@@ -108,11 +110,15 @@ def contradictions(spans: Iterable[Span], looks: Iterable[Look]) -> list[str]:
         by_tuple[span.side, (span.local, span.remote)].append(span)
     wrong = []
     for look in looks:
-        for key in {key for key in by_tuple if key[0] == look.side} | {(look.side, one) for one in look.table}:
+        for key in {key for key in by_tuple if key[0] == look.side} | {
+            (look.side, one) for one in look.table
+        }:
             shown = look.table.get(key[1], "CLOSE")
             known = _states_between(by_tuple.get(key, []), look.before - _MARGIN, look.after + _MARGIN)
             if shown not in known:
-                wrong.append(f"{rfc3339(look.before)} {key[0]} {key[1][0]} {key[1][1]}: {shown}, not {sorted(known)}")
+                wrong.append(
+                    f"{rfc3339(look.before)} {key[0]} {key[1][0]} {key[1][1]}: {shown}, not {sorted(known)}"
+                )
     return wrong
 
 

@@ -94,7 +94,8 @@ class Wire(threading.Thread):
 
     def _copies(self, side: str, segment: Segment) -> int:
         """How often a segment arrives."""
-        if any([loss.takes(side, segment) for loss in self._losses]):
+        lost = [loss for loss in self._losses if loss.takes(side, segment)]
+        if lost:
             return 0
         if self._random.random() < self._link.loss:
             return 0

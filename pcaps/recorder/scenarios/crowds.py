@@ -8,10 +8,10 @@ import random
 import socket
 from collections.abc import Coroutine
 
-from ..expectations import Expectation, loses
+from ..expectations import loses
 from ..lab import Lab, abort
 from ..link import Link
-from ..recording import Recording, proof
+from ..recording import Expectation, Recording, proof
 from ..spans import sequences
 
 #: How often each way to end is chosen; a request's first word tells the server.
@@ -153,7 +153,9 @@ def many_clean(lab: Lab) -> None:
 _BAD = Link(delay=0.01, jitter=0.002, loss=0.025, duplicate=0.01, reorder=0.02)
 
 
-@proof(mixes(300), loses("client", "S"), loses("server", "SA"), loses("client", "FA"), link=_BAD, pace="heavy")
+@proof(
+    mixes(300), loses("client", "S"), loses("server", "SA"), loses("client", "FA"), link=_BAD, pace="heavy"
+)
 def many_impaired(lab: Lab) -> None:
     """320 connections of all kinds within 25 seconds, under loss, reordering and duplication."""
     asyncio.run(Crowd(lab, 320, 25).play())

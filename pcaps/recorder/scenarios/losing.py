@@ -96,7 +96,9 @@ def lost_crossing_fin(lab: Lab) -> None:
     server.close()
 
 
-@proof(undergoes("client", _ACTIVE), undergoes("server", _PASSIVE), loses("client", "A"), loses("server", "A"))
+@proof(
+    undergoes("client", _ACTIVE), undergoes("server", _PASSIVE), loses("client", "A"), loses("server", "A")
+)
 def lost_data(lab: Lab) -> None:
     """A request and an answer are lost once each, and repeated."""
     client, server = lab.connect()

@@ -61,7 +61,14 @@ def lost_third_ack_then_data(lab: Lab) -> None:
     _talk_and_close(lab, client, server)
 
 
-@proof(undergoes("client", "SYN_SENT"), sends("client", "S", 8), lasts(68), pace="long", vantage="client", rest=0.5)
+@proof(
+    undergoes("client", "SYN_SENT"),
+    sends("client", "S", 8),
+    lasts(68),
+    pace="long",
+    vantage="client",
+    rest=0.5,
+)
 def black_hole_given_up(lab: Lab) -> None:
     """A firewall swallows the SYNs: the client gives up after more than a minute."""
     lab.server.drop("tcp dport 8080")
@@ -113,7 +120,7 @@ def ipv6_refused(lab: Lab) -> None:
     rest=1,
 )
 def half_open_given_up(lab: Lab) -> None:
-    """Five SYNs whose sender never answers: the server repeats its SYN-ACKs for a minute, then forgets them."""
+    """Five SYNs whose sender never answers: the server repeats its SYN-ACKs for a minute, then gives up."""
     spoofed = lab.numbered(66, network=9)
     lab.server.listen(8080)
     lab.pretend(spoofed)
@@ -166,9 +173,7 @@ def backlog_overflow(lab: Lab) -> None:
     lab.pause(4)
 
 
-@proof(
-    undergoes("client", _WHOLE_CLIENT, 3), undergoes("server", _WHOLE_SERVER, 3), sends("server", "SA", 5)
-)
+@proof(undergoes("client", _WHOLE_CLIENT, 3), undergoes("server", _WHOLE_SERVER, 3), sends("server", "SA", 5))
 def backlog_overflow_cleared(lab: Lab) -> None:
     """The queue is full for two seconds; then the server accepts, and all three connections come about."""
     listener, clients = _queue(lab, backlog=1)
@@ -183,10 +188,15 @@ def backlog_overflow_cleared(lab: Lab) -> None:
 
 
 @proof(
-    undergoes("client", "SYN_SENT ESTABLISHED", 2), undergoes("server", "SYN_RECV ESTABLISHED"), sends("server", "SA", 2)
+    undergoes("client", "SYN_SENT ESTABLISHED", 2),
+    undergoes("server", "SYN_RECV ESTABLISHED"),
+    sends("server", "SA", 2),
 )
 def backlog_overflow_cookies(lab: Lab) -> None:
-    """A queue for one: the next SYN is answered with a cookie, and its ACK dropped. No socket, though the client has one."""
+    """A queue for one: the next SYN is answered with a cookie, and its ACK dropped.
+
+    So the client has an established connection, and the server no socket.
+    """
     listener = lab.server.listen(8080, backlog=0)
     for _ in range(2):
         client = lab.client.new_socket()

@@ -12,7 +12,9 @@ from ..recording import proof
 
 
 @proof(
-    undergoes("client", "SYN_SENT ESTABLISHED"), undergoes("server", "SYN_RECV ESTABLISHED"), sends("client", "R")
+    undergoes("client", "SYN_SENT ESTABLISHED"),
+    undergoes("server", "SYN_RECV ESTABLISHED"),
+    sends("client", "R"),
 )
 def reset_unread_by_client(lab: Lab) -> None:
     """The client closes without having read the answer."""
@@ -58,7 +60,9 @@ def data_to_closed(lab: Lab) -> None:
 
 
 @proof(
-    undergoes("client", "SYN_SENT ESTABLISHED"), undergoes("server", "SYN_RECV ESTABLISHED"), sends("client", "R")
+    undergoes("client", "SYN_SENT ESTABLISHED"),
+    undergoes("server", "SYN_RECV ESTABLISHED"),
+    sends("client", "R"),
 )
 def killed_process(lab: Lab) -> None:
     """The client's process is killed with an answer unread."""

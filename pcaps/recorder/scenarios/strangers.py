@@ -11,10 +11,15 @@ _PASSIVE = "SYN_RECV ESTABLISHED CLOSE_WAIT LAST_ACK"
 
 
 @proof(
-    undergoes("client", "SYN_SENT ESTABLISHED"), undergoes("server", "SYN_RECV ESTABLISHED"), sends("client", "R")
+    undergoes("client", "SYN_SENT ESTABLISHED"),
+    undergoes("server", "SYN_RECV ESTABLISHED"),
+    sends("client", "R"),
 )
 def forged_reset_exact(lab: Lab) -> None:
-    """Somebody resets the server's side with the very number that it expects; the client is told when it speaks."""
+    """Somebody resets the server's side with the very number that it expects.
+
+    The client learns of it when it speaks.
+    """
     client, server = lab.connect()
     lab.exchange(client, server)
     lab.forge("client", "R")
@@ -109,7 +114,9 @@ def scan_null(lab: Lab) -> None:
     _scan(lab, "")
 
 
-@proof(makes_no_socket("server"), makes_no_socket("client"), sends("client", "FPU", 6), sends("server", "R", 4))
+@proof(
+    makes_no_socket("server"), makes_no_socket("client"), sends("client", "FPU", 6), sends("server", "R", 4)
+)
 def scan_xmas(lab: Lab) -> None:
     """An XMAS scan: FIN, PSH and URG."""
     _scan(lab, "FPU")
