@@ -86,8 +86,8 @@ SMALL = [recording for recording in RECORDINGS if recording.capture("client").st
 #: missing. Most of what is wrong on an impaired link is so in the whole capture.
 WRONG = {
     "0.5 % missing": {"clean": 2.0, "impaired": 10},
-    "2 % missing": {"clean": 2.7, "impaired": 12},
-    "10 % missing": {"clean": 4.2, "impaired": 18},
+    "2 % missing": {"clean": 3.0, "impaired": 12},
+    "10 % missing": {"clean": 6.0, "impaired": 18},
     "swapped": {"clean": 2.5, "impaired": 11},
     "doubled": {"clean": 2.0, "impaired": 10},
     "snap length 60": {"clean": 2.0, "impaired": 10},
