@@ -223,7 +223,19 @@ def test_syn_ack_repeated_after_the_third_ack_means_that_it_was_lost(talk: Trans
     talk.server("SYN ACK seq=0 ack=1 @1.01")
     assert talk.ends_in() == ("ESTABLISHED", "SYN_RECV")
     talk.client("ACK seq=1 ack=1")
+    # It may be the accept queue that is full; its silence, or its first word, tells
+    assert talk.ends_in(until=2)[1] == "SYN_RECV"
+    assert talk.story("server", until=5)[-1] == "ESTABLISHED 1.020 observed received_ack_of_syn"
+    talk.server("PSH ACK seq=1 ack=1 len=5")
     assert talk.story("server")[-1] == "ESTABLISHED 1.020 observed received_ack_of_syn"
+
+
+def test_full_accept_queue_holds_the_server_in_syn_recv(talk: Transcript) -> None:
+    talk.opened()
+    for second in (1.01, 3.01, 7.01):
+        talk.server(f"SYN ACK seq=0 ack=1 @{second}")
+        talk.client("ACK seq=1 ack=1")
+    assert talk.timeline("server", until=8) == ["CLOSE", "SYN_RECV"]
 
 
 def test_client_is_established_by_the_syn_ack_that_it_answered(talk: Transcript) -> None:
@@ -345,6 +357,47 @@ def test_forged_reset_in_window_draws_a_challenge_ack(talk: Transcript) -> None:
     talk.server("PSH ACK seq=1 ack=1 len=5 @1")
     assert talk.ends_in() == ("ESTABLISHED", "ESTABLISHED")
     assert talk.timeline("client") == ["SYN_SENT", "ESTABLISHED"]
+
+
+def test_reset_one_below_what_is_expected_does_not_end_time_wait(talk: Transcript) -> None:
+    talk.opened().closed_by_client()
+    talk.server("RST seq=1")
+    assert talk.ends_in()[0] == "TIME_WAIT"
+
+
+def test_reset_after_unanswered_keep_alives_ends_only_its_sender(talk: Transcript) -> None:
+    talk.opened()
+    for second in (5, 6, 7):
+        talk.client(f"ACK seq=0 ack=1 @{second}")
+    talk.client("RST ACK seq=1 ack=1 @8")
+    assert talk.ends_in() == ("CLOSE", "ESTABLISHED")
+
+
+def test_forged_syn_makes_no_socket_once_the_client_goes_on(talk: Transcript) -> None:
+    talk.opened()
+    own = talk.client_iss
+    talk.client_iss = own + 500_000
+    talk.client("SYN seq=0")
+    talk.client_iss = own
+    talk.server("ACK seq=1 ack=1")
+    assert talk.timeline("client", 1) == ["SYN_SENT"]
+    talk.client("PSH ACK seq=1 ack=1 len=10 @1")
+    assert talk.ends_in(0) == ("ESTABLISHED", "ESTABLISHED")
+    assert talk.timeline("client", 0) == ["SYN_SENT", "ESTABLISHED"]
+    assert talk.timeline("client", 1) == ["CLOSE"]
+
+
+def test_repeated_fin_that_crossed_the_later_acknowledgement_keeps_it(talk: Transcript) -> None:
+    """As recorded: the acknowledgement came again with the peer's repeated FIN, which ended FIN_WAIT1."""
+    talk.opened()
+    talk.server("FIN ACK seq=1 ack=1 @0.1")
+    talk.client("FIN ACK seq=1 ack=1 @0.105")
+    talk.server("ACK seq=2 ack=2 @0.106")
+    talk.server("FIN ACK seq=1 ack=2 @0.315")
+    talk.client("FIN ACK seq=1 ack=1 @0.320")
+    talk.server("ACK seq=2 ack=2 @0.321")
+    talk.client("ACK seq=2 ack=2 @0.326")
+    assert talk.timeline("client")[-3:] == ["FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"]
 
 
 def test_reset_that_did_not_arrive(talk: Transcript) -> None:

@@ -29,6 +29,7 @@ FLOWS = _extend(
     [
         ("rtt", "i8"),  # of the handshake, ns; -1 if it was not seen whole
         ("hash", "u8"),
+        ("newer", "i4"),  # the connection that used this 4-tuple next, -1 for none
     ],
 )
 
@@ -64,6 +65,10 @@ SOCKETS = _extend(
         ("control_frame", "u4"),
         ("first_control_frame", "u4"),
         ("first_control_tsval", "u4"),
+        ("ack_of_syn_frame", "u4"),
+        ("ack_of_fin_frame", "u4"),
+        ("ack_of_syn_file", "i4"),
+        ("ack_of_fin_file", "i4"),
         ("control_file", "i4"),
         ("first_control_file", "i4"),
         ("recent0", "u4"),  # fingerprints of its last segments, newest first
@@ -75,9 +80,10 @@ SOCKETS = _extend(
         ("recent_time2", "i8"),
         ("recent_time3", "i8"),
         ("state", "u1"),
-        ("known", "u1"),  # Known bits
+        ("known", "u2"),  # the bits below
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
         ("wscale", "i1"),
+        ("probes", "u1"),  # keep-alives since the peer last sent anything
         ("sent_times", "u1"),  # how often it was sent by then; 0 while nothing is outstanding
         ("has_good_checksums", "u1"),
         ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
@@ -92,6 +98,7 @@ KNOWS_SACK = 8
 MISSED_FRAMES = 16  # the peer acknowledged more than was captured; a FIN may have been in it
 OPEN_FOR_SURE = 32  # it acted on its third ACK: a late SYN-ACK of its changes nothing
 HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeout
+DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2

@@ -31,6 +31,7 @@ import numpy as np
 from tcpstates.compiled import inner, kernel
 from tcpstates.inference.memory import (
     AUTO,
+    DOUBTS_THIRD_ACK,
     ENTRIES_PER_SEGMENT,
     FIN_INFERRED,
     FIN_SEEN,
@@ -56,7 +57,8 @@ FIN, SYN, RST, ACK = (
 
 UNKNOWN, CLOSE = int(State.UNKNOWN), int(State.CLOSE)
 SYN_SENT, SYN_RECV, ESTABLISHED = int(State.SYN_SENT), int(State.SYN_RECV), int(State.ESTABLISHED)
-FIN_WAIT2, LAST_ACK, IN_TIME_WAIT = int(State.FIN_WAIT2), int(State.LAST_ACK), int(State.TIME_WAIT)
+FIN_WAIT2, IN_TIME_WAIT = int(State.FIN_WAIT2), int(State.TIME_WAIT)
+CLOSE_WAIT, CLOSING, LAST_ACK = int(State.CLOSE_WAIT), int(State.CLOSING), int(State.LAST_ACK)
 
 FIRST_FRAME, PICKED_UP = int(Event.FIRST_FRAME), int(Event.PICKED_UP)
 SENT_SYN, RECEIVED_SYN = int(Event.SENT_SYN), int(Event.RECEIVED_SYN)
@@ -68,6 +70,9 @@ SENT_RST, RECEIVED_RST = int(Event.SENT_RST), int(Event.RECEIVED_RST)
 TIMER_2MSL, TIMER_FIN_WAIT2 = int(Event.TIMER_2MSL), int(Event.TIMER_FIN_WAIT2)
 TIMER_RETRANSMISSION = int(Event.TIMER_RETRANSMISSION)
 REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
+
+#: What a side can have met that only sent a SYN.
+AFTER_A_LONE_SYN = np.uint32(1 << SENT_SYN | 1 << TIMER_RETRANSMISSION)
 
 OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
 
@@ -95,6 +100,8 @@ LATE_SYN = 2_000 * MILLISECOND
 FAR = 1 << 24
 #: The receive window where none is known.
 LEAST_WINDOW = 1 << 16
+#: So many keep-alives, or repeats, without an answer: the peer cannot be reached.
+UNANSWERED = 2
 #: How many connections of one 4-tuple are looked at, newest first.
 CHAIN = 8
 
@@ -279,10 +286,12 @@ def _sender(sockets, conn, s):
 
 
 @inner
-def _fits(x, y, s):
+def _fits(x, y, s, has_older):
     """Whether the numbers of a segment from ``x`` to ``y`` are near this connection's."""
     if x["known"] & KNOWS_SEQUENCE:
         if abs(_ahead(s["seq"], x["snd_nxt"])) > FAR:
+            return False
+        if x["state"] == SYN_SENT and has_older and s["seq"] != x["snd_nxt"]:
             return False
     elif y["known"] & KNOWS_ACK and abs(_ahead(s["seq"], y["acked"])) > FAR:
         return False
@@ -331,7 +340,7 @@ def _owns(flows, sockets, conn, s):
     if opening == SYN:
         owned = _owns_syn_ack(flow, x, y, s) if s["flags"] & ACK else _owns_syn(flow, x, y, s)
         return (2 if same_tunnel else 1) if owned else 0
-    if not _fits(x, y, s):
+    if not _fits(x, y, s, flow["older"] >= 0):
         return 0
     return 2 if same_tunnel else 1
 
@@ -389,7 +398,9 @@ def _open(slots, flows, sockets, log, core, slot, h, s):
     flow["start"] = flow["end"] = s["time"]
     flow["tunnel"], flow["version"], flow["hash"] = s["tunnel"], s["version"], h
     flow["first_frame"], flow["first_file"] = s["frame"], s["file"]
-    flow["rtt"], flow["older"] = -1, slots[slot]
+    flow["rtt"], flow["older"], flow["newer"] = -1, slots[slot], -1
+    if slots[slot] >= 0:
+        flows[slots[slot]]["newer"] = conn
     slots[slot] = conn
     handshake = s["flags"] & (SYN | ACK)
     from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
@@ -445,6 +456,16 @@ def _find(slots, flows, sockets, log, core, s):
 
 
 @inner
+def _disown(flows, sockets, log, core, conn, s):
+    """The sender of ``s`` lives on in an older connection: the SYN that began ``conn`` was not its own."""
+    x = sockets[_sender(sockets, conn, s)]
+    if x["happened"] & ~AFTER_A_LONE_SYN == 0:
+        flows[conn]["probe"] = 1
+        _withdraw(log, core, x, SENT_SYN)
+        _withdraw(log, core, x, TIMER_RETRANSMISSION)
+
+
+@inner
 def _end_old_socket(flows, sockets, log, core, old, s):
     """The sender of a SYN or SYN-ACK has a new socket: the one it had in connection ``old`` is gone."""
     i = _sender(sockets, old, s)
@@ -485,6 +506,11 @@ def _expire(log, core, flow, x, y, now):
         due = _state_since(log, x) + core["fin_timeout"]
         if due <= now:
             _happen(log, core, x, TIMER_FIN_WAIT2, ASSUMED, due, np.uint32(0), x["control_file"])
+    elif (
+        x["state"] == SYN_RECV and x["known"] & DOUBTS_THIRD_ACK and x["ack_of_syn_time"] > x["control_time"]
+    ):
+        if now - x["control_time"] > 2 * x["backoff"] + LATE_TIMER:  # no further SYN-ACK: it has been taken
+            _take_third_ack(log, core, x)
     elif x["sent_times"] and (y["frames"] or x["state"] == SYN_SENT):
         _end_in_silence(log, core, flow, x, y, now)
 
@@ -508,7 +534,7 @@ def _end_in_silence(log, core, flow, x, y, now):
         time, frame, file = x["control_time"], x["control_frame"], x["control_file"]
         _happen(log, core, y, RECEIVED_FIN, INFERRED, time, frame, file)
         _happen(log, core, x, RECEIVED_ACK_OF_FIN, INFERRED, time, frame, file)
-        x["ack_of_fin_time"] = time
+        x["ack_of_fin_time"], x["ack_of_fin_frame"], x["ack_of_fin_file"] = time, frame, file
 
 
 # --- The step ----------------------------------------------------------------------------------
@@ -566,6 +592,7 @@ def _step(log, core, flow, x, y, s):
         x["duplicates"] += 1
         return
     last, x["last_sent"] = x["last_sent"], now
+    y["probes"] = 0
     x["tunnel"] = s["tunnel"]
     x["bytes"] += np.uint64(s["payload"])
     flags = s["flags"]
@@ -602,7 +629,7 @@ def _step(log, core, flow, x, y, s):
 @inner
 def _forget(x, bits):
     """Clear ``bits`` of what is known of ``x``."""
-    x["known"] &= 0xFF ^ bits
+    x["known"] &= 0xFFFF ^ bits
 
 
 @inner
@@ -729,8 +756,11 @@ def _syn_ack(log, core, flow, x, y, s, now, last):
         if x["iss"] != s["seq"] and x["state"] == SYN_RECV:
             _forget(x, KNOWS_ISS | KNOWS_SEQUENCE)
             _learn_iss(x, s)
-        if now - x["ack_of_syn_time"] > _crossing(flow) and not x["known"] & OPEN_FOR_SURE:
+        x["backoff"] = now - x["control_time"]
+        is_late = now - x["ack_of_syn_time"] > _crossing(flow)
+        if _has(x, RECEIVED_ACK_OF_SYN) and is_late and not x["known"] & OPEN_FOR_SURE:
             _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
+            x["known"] |= DOUBTS_THIRD_ACK
     if x["fin"] == NO_FIN:
         _note_control(x, s, now, is_first)
     _note_ack(log, core, x, y, s, now)
@@ -830,6 +860,8 @@ def _complete_handshake(log, core, flow, x, y, s, now, last):
     if _has(x, SENT_SYN_ACK) and y["syn_payload"] == 0 and (speaks or _ahead(ack, y["iss"]) > 1):
         # Without Fast Open only an established socket sends data or acknowledges it
         x["known"] |= OPEN_FOR_SURE
+        if x["known"] & DOUBTS_THIRD_ACK and x["ack_of_syn_time"] > x["control_time"]:
+            _take_third_ack(log, core, x)
         _happen(
             log,
             core,
@@ -844,12 +876,22 @@ def _complete_handshake(log, core, flow, x, y, s, now, last):
 
 
 @inner
+def _take_third_ack(log, core, x):
+    """``x`` took the third ACK that was in doubt."""
+    time, frame, file = x["ack_of_syn_time"], x["ack_of_syn_frame"], x["ack_of_syn_file"]
+    _happen(log, core, x, RECEIVED_ACK_OF_SYN, OBSERVED, time, frame, file)
+
+
+@inner
 def _acknowledge_syn(log, core, flow, x, y, s, now):
     """The third ACK: the SYN-ACK of ``y`` is acknowledged."""
-    if not _has(y, RECEIVED_ACK_OF_SYN):
-        y["ack_of_syn_time"] = now
-        if flow["rtt"] < 0 and x["syns"] == 1 and y["syn_acks"] == 1:
-            flow["rtt"] = now - x["control_time"]
+    if _has(y, RECEIVED_ACK_OF_SYN):
+        return
+    y["ack_of_syn_time"], y["ack_of_syn_frame"], y["ack_of_syn_file"] = now, s["frame"], s["file"]
+    if y["known"] & DOUBTS_THIRD_ACK:
+        return  # it did not take one before: the next SYN-ACK, or its absence, will tell
+    if flow["rtt"] < 0 and x["syns"] == 1 and y["syn_acks"] == 1:
+        flow["rtt"] = now - x["control_time"]
     _happen(log, core, y, RECEIVED_ACK_OF_SYN, OBSERVED, now, s["frame"], s["file"])
 
 
@@ -917,18 +959,9 @@ def _acknowledge_fin(log, core, x, y, s, now, last):
     """``x`` acknowledges the FIN of ``y``: it has received it, and ``y`` is taken to know."""
     if not _has(x, RECEIVED_FIN):
         _confirm(log, core, x, y, RECEIVED_FIN, s, last, now)
-    if not _has(y, RECEIVED_ACK_OF_FIN):
-        y["ack_of_fin_time"] = now
-        _happen(
-            log,
-            core,
-            y,
-            RECEIVED_ACK_OF_FIN,
-            INFERRED if y["fin"] == FIN_INFERRED else OBSERVED,
-            now,
-            s["frame"],
-            s["file"],
-        )
+    y["ack_of_fin_time"], y["ack_of_fin_frame"], y["ack_of_fin_file"] = now, s["frame"], s["file"]
+    evidence = INFERRED if y["fin"] == FIN_INFERRED else OBSERVED
+    _happen(log, core, y, RECEIVED_ACK_OF_FIN, evidence, now, s["frame"], s["file"])
 
 
 # Sending
@@ -956,6 +989,8 @@ def _advance(log, core, flow, x, y, s, now):
     end = _plus(s["seq"], payload)
     if _is_keep_alive(x, y, s):
         x["keepalives"] += 1
+        if x["probes"] < 255:
+            x["probes"] += 1
     elif payload > 0 or s["flags"] & FIN:
         is_new = _ahead(_plus(end, s["flags"] & FIN), x["snd_nxt"]) > 0
         is_oldest = not y["known"] & KNOWS_ACK or _ahead(s["seq"], y["acked"]) <= 0
@@ -1052,8 +1087,11 @@ def _repeat_fin(log, core, flow, x, y, s, now):
     x["fins"] += 1
     x["retransmits"] += 1
     _note_control(x, s, now, False)
-    if now - x["ack_of_fin_time"] > _crossing(flow):
+    if _has(x, RECEIVED_ACK_OF_FIN):
         _withdraw(log, core, x, RECEIVED_ACK_OF_FIN)
+        if now - x["ack_of_fin_time"] <= _crossing(flow):  # the last one may have crossed this repeat
+            time, frame, file = x["ack_of_fin_time"], x["ack_of_fin_frame"], x["ack_of_fin_file"]
+            _happen(log, core, x, RECEIVED_ACK_OF_FIN, OBSERVED, time, frame, file)
     if not y["known"] & KNOWS_ACK or _ahead(y["acked"], x["fin_end"]) < 0:
         _withdraw(log, core, y, RECEIVED_FIN)  # it was thought acknowledged unseen
 
@@ -1082,8 +1120,8 @@ def _accepts_reset(x, y, s):
         return 2
     if y["known"] & KNOWS_SACK and seq == y["sack_right"]:
         return 2
-    if behind == -1 and x["fin"] != NO_FIN:
-        return 2  # Linux tcp_reset_check: rcv_nxt - 1 in CLOSE_WAIT, LAST_ACK and CLOSING
+    if behind == -1 and (y["state"] == CLOSE_WAIT or y["state"] == LAST_ACK or y["state"] == CLOSING):
+        return 2  # Linux tcp_reset_check: rcv_nxt - 1
     if y["state"] == IN_TIME_WAIT:
         return 0
     return 1 if 0 < behind < max(np.int64(y["window"]), LEAST_WINDOW) else 0
@@ -1118,6 +1156,8 @@ def _reset(log, core, flow, x, y, s, now):
             )
         _happen(log, core, x, SENT_RST, OBSERVED, now, s["frame"], s["file"])
     x["last_rst"], x["reset_seq"] = now, s["seq"]
+    if x["probes"] >= UNANSWERED or x["sent_times"] > UNANSWERED:
+        return  # nothing arrives there any more, so neither does the RST
     y["reset_time"] = now
     _forget(y, RESET_EXACT)
     if accepted == 2:
@@ -1180,8 +1220,11 @@ def feed(
         conn = _find(slots, flows, sockets, log, core, s)
         if s["flags"] & SYN and flows[conn]["older"] >= 0:
             _end_old_socket(flows, sockets, log, core, flows[conn]["older"], s)
-        x = _sender(sockets, conn, s)
-        _step(log, core, flows[conn], sockets[x], sockets[x ^ 1], s)
+        i_x = _sender(sockets, conn, s)
+        x, was_reused = sockets[i_x], _has(sockets[i_x], REUSED)
+        _step(log, core, flows[conn], x, sockets[i_x ^ 1], s)
+        if was_reused and not _has(x, REUSED):
+            _disown(flows, sockets, log, core, flows[conn]["newer"], s)
     return len(segments)
 
 
