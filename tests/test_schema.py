@@ -10,7 +10,7 @@ from tcpstates.analysis import Analysis
 from tcpstates.reports.frames import to_pandas
 from tcpstates.reports.outcomes import SEVERITY
 from tcpstates.reports.table import CATEGORIES
-from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, SEVERITIES, TABLES
+from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, SEVERITIES, TABLES, TunnelKind, tunnel_name
 from tcpstates.states import EVENT_LABELS, EVIDENCE_LABELS, SIDE_LABELS, STATE_NAMES
 
 DTYPES = {
@@ -80,3 +80,16 @@ def test_none_is_missing_not_a_number() -> None:
     assert timeline["end"].isna().sum() == 4
     assert full().connections["culprit"].isna().tolist() == [True, False]
     assert pd.api.types.is_integer_dtype(timeline["conn"])
+
+
+def test_a_tunnels_key_in_words() -> None:
+    def named(kind: TunnelKind, identifier: int = 0) -> str:
+        return tunnel_name(kind << 56 | identifier)
+
+    assert tunnel_name(0) == ""
+    assert named(TunnelKind.VLAN, 42) == "VLAN 42"
+    assert named(TunnelKind.VLAN, 5 << 12 | 6) == "VLAN 5.6"
+    assert named(TunnelKind.VXLAN, 100) == "VXLAN 100"
+    assert named(TunnelKind.GRE, 0xDEADBEEF) == "GRE"
+    assert all(named(kind, 1) for kind in TunnelKind if kind)
+    assert tunnel_name(np.uint64(TunnelKind.GENEVE << 56 | 7)) == "Geneve 7"  # type: ignore[arg-type]

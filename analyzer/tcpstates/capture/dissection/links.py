@@ -292,13 +292,14 @@ def _juniper(rest: Rest) -> Segments:
 @LINKS.reader(layout.LINKTYPE_MPACKET)
 def _mpacket(rest: Rest) -> Segments:
     """Preamble, delimiter and an Ethernet frame, or the first part of one (IEEE 802.3, 99.3)."""
-    delimiter = rest.number(7, 1)
-    if delimiter in _MPACKET_BEGINS:
+    preamble, delimiter = rest.take(8)[6:]
+    if preamble == _PREAMBLE and delimiter in _MPACKET_BEGINS:
         return ethernet(rest.after(8))
     raise NoSegmentError("Ethernet mPacket without its beginning")
 
 
-_MPACKET_BEGINS = (0xD5, 0xE6, 0x4C, 0x7F, 0xB3)
+# where a later part has its own delimiter, and behind it a count that may equal one of these
+_PREAMBLE, _MPACKET_BEGINS = 0x55, (0xD5, 0xE6, 0x4C, 0x7F, 0xB3)
 
 
 # Switches' own tags, between the addresses and the ether-type
