@@ -387,6 +387,21 @@ def test_forged_syn_makes_no_socket_once_the_client_goes_on(talk: Transcript) ->
     assert talk.timeline("client", 1) == ["CLOSE"]
 
 
+def test_several_forged_syns_one_with_the_expected_number(talk: Transcript) -> None:
+    talk.opened()
+    own = talk.client_iss
+    for offset in (1, 500_001):
+        talk.client_iss = own + offset
+        talk.client("SYN seq=0")
+        talk.client_iss = own
+        talk.server("ACK seq=1 ack=1")
+    talk.client("PSH ACK seq=1 ack=1 len=10 @1")
+    talk.server("ACK seq=1 ack=11")
+    assert talk.ends_in(0) == ("ESTABLISHED", "ESTABLISHED")
+    for forged in (1, 2):
+        assert (talk.timeline("client", forged), talk.timeline("server", forged)) == (["CLOSE"], ["CLOSE"])
+
+
 def test_repeated_fin_that_crossed_the_later_acknowledgement_keeps_it(talk: Transcript) -> None:
     """As recorded: the acknowledgement came again with the peer's repeated FIN, which ended FIN_WAIT1."""
     talk.opened()

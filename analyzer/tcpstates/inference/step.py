@@ -72,7 +72,7 @@ TIMER_RETRANSMISSION = int(Event.TIMER_RETRANSMISSION)
 REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
 
 #: What a side can have met that only sent a SYN.
-AFTER_A_LONE_SYN = np.uint32(1 << SENT_SYN | 1 << TIMER_RETRANSMISSION)
+AFTER_A_LONE_SYN = np.uint32(1 << SENT_SYN | 1 << TIMER_RETRANSMISSION | 1 << REUSED)
 
 OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
 
@@ -286,18 +286,25 @@ def _sender(sockets, conn, s):
 
 
 @inner
+def _is_opening(x):
+    """Whether all that is known of ``x`` is that it sent a SYN."""
+    opening = np.uint32(1 << SENT_SYN)
+    return x["happened"] & np.uint32(opening | 1 << RECEIVED_SYN_ACK | 1 << SENT_SYN_ACK) == opening
+
+
+@inner
 def _fits(x, y, s, has_older):
     """Whether the numbers of a segment from ``x`` to ``y`` are near this connection's."""
     if x["known"] & KNOWS_SEQUENCE:
         if abs(_ahead(s["seq"], x["snd_nxt"])) > FAR:
             return False
-        if x["state"] == SYN_SENT and has_older and s["seq"] != x["snd_nxt"]:
+        if has_older and _is_opening(x) and s["seq"] != x["snd_nxt"]:
             return False
     elif y["known"] & KNOWS_ACK and abs(_ahead(s["seq"], y["acked"])) > FAR:
         return False
     if s["flags"] & ACK and y["known"] & KNOWS_SEQUENCE:
         lag = _ahead(s["ack"], y["snd_nxt"])
-        if y["state"] == SYN_SENT:
+        if _is_opening(y):
             return -np.int64(y["syn_payload"]) <= lag <= 0
         return abs(lag) <= FAR
     return True
@@ -457,12 +464,14 @@ def _find(slots, flows, sockets, log, core, s):
 
 @inner
 def _disown(flows, sockets, log, core, conn, s):
-    """The sender of ``s`` lives on in an older connection: the SYN that began ``conn`` was not its own."""
-    x = sockets[_sender(sockets, conn, s)]
-    if x["happened"] & ~AFTER_A_LONE_SYN == 0:
-        flows[conn]["probe"] = 1
-        _withdraw(log, core, x, SENT_SYN)
-        _withdraw(log, core, x, TIMER_RETRANSMISSION)
+    """The sender of ``s`` lives on in an older connection: SYNs that began later ones were not its own."""
+    while conn >= 0:
+        x = sockets[_sender(sockets, conn, s)]
+        if x["happened"] & ~AFTER_A_LONE_SYN == 0 and _has(x, SENT_SYN):
+            flows[conn]["probe"] = 1
+            for event in (SENT_SYN, TIMER_RETRANSMISSION, REUSED):
+                _withdraw(log, core, x, event)
+        conn = flows[conn]["newer"]
 
 
 @inner
