@@ -1,8 +1,8 @@
 """Records captures from real kernel sockets, and what the kernels say of them.
 
 A scenario (``scenarios``) is a function that plays two hosts in a laboratory (``lab``): two network
-namespaces (``namespaces``), a link between them that takes its time and more (``link``, ``wire``), somebody who
-forges segments (``forge``), tcpdump at both ends.
+namespaces (``namespaces``), a link that takes its time and more (``link``, ``wire``), somebody between them
+who forges segments (``forge``), tcpdump at both ends.
 
 The truth comes from the kernel's event trace (``trace``) and its socket tables (``diag``, both in ``truth``),
 and, as these do not tell all of mini-sockets, from programs at the tracepoints of their timers (``btf``,

@@ -31,8 +31,8 @@ records all of them again.
   as `ss -tan` does; a recording that any of them contradicts is not taken.
 - `NAME.ss.csv.gz`: those tables, one a second: `time`, `side`, `local`, `remote`, `state`.
 - `NAME.json`: what it shows, when and on which kernel it was recorded, the link (seconds; shares of the
-  segments), its `quality` (`impaired` if it lost, repeated or reordered a segment, or its delay varied),
-  each capture's first and last frame.
+  segments), its `quality` (`impaired` if it lost, repeated, reordered or forged a segment, or its delay
+  varied), each capture's first and last frame.
 
 """
 

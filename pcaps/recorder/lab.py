@@ -213,8 +213,8 @@ class Lab:
 
     @property
     def impaired(self) -> bool:
-        """Whether the link did more to a segment than to deliver it late."""
-        return self.link is not None and (self.link.chancy or self._wire.lost > 0)
+        """Whether more happened between the captures than that segments came late."""
+        return self.link is not None and (self.link.chancy or self._wire.meddled)
 
     def lose(self, meant: Predicate, times: int | None = None) -> Loss:
         """Lose the next so many segments that are meant, or all until it is mended."""

@@ -22,7 +22,7 @@ _SWITCH_INTERVAL = 0.0005  # seconds; a wire should not wait long for another on
 
 
 def record(scenarios: Iterable[Scenario], folder: Path) -> tuple[list[Recording], dict[str, str]]:
-    """Record all ``scenarios`` into ``folder``: the good recordings, and what is wrong with others by name."""
+    """Record all ``scenarios`` into ``folder``: the good ones, and what is wrong with the others."""
     sys.setswitchinterval(_SWITCH_INTERVAL)
     trace, minis = Trace("sock/inet_sock_set_state"), MiniSockets()
     try:

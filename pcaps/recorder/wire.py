@@ -43,6 +43,7 @@ class Wire(threading.Thread):
         self._losses: list[Loss] = []
         #: The last segment's frame that each side sent
         self.last: dict[str, bytes] = {}
+        self._injected = False
         self._running = True
 
     def run(self) -> None:
@@ -66,12 +67,13 @@ class Wire(threading.Thread):
         return loss
 
     @property
-    def lost(self) -> int:
-        """How many segments were lost because it was meant so."""
-        return sum(loss.lost for loss in self._losses)
+    def meddled(self) -> bool:
+        """Whether segments were lost because it was meant so, or came from nowhere."""
+        return self._injected or any(loss.lost for loss in self._losses)
 
     def inject(self, side: str, frame: bytes) -> None:
         """Deliver a frame to a side as if it came from the other."""
+        self._injected = True
         self._ends[self._sides.index(side)].send(frame)
 
     def _patience(self) -> float:
