@@ -24,6 +24,15 @@ WHOLE = [
     b"\x08\x00" + bytes(18) + ipv4(SEGMENT),
     b"\x02\x00\x00\x00" + ipv4(SEGMENT),
 ]
+TUNNELLED = bytes.fromhex("c35012b5 00600000 0800000000006400") + ethernet(ipv4(SEGMENT))
+WHOLE += [
+    ethernet(ipv4(TUNNELLED, 17)),
+    ethernet(ipv6(b"\x11\0\0\1" + bytes(4) + TUNNELLED, 44)),
+    ethernet(ipv4(bytes.fromhex("c350c351 00600000 60000000 0020063b 20010000") + bytes(60), 17)),
+    ethernet(ipv4(b"\3\1" + bytes(6) + ipv4(SEGMENT), 1)),
+    ethernet(ipv6(b"\1\0" + bytes(6) + ipv6(SEGMENT), 58)),
+    ethernet(ipv4(SEGMENT, fragment=0x2000)),
+]
 LINKTYPES = (1, RAW, LINUX_SLL, LINUX_SLL2, LOOPBACK)
 
 
