@@ -17,11 +17,13 @@ import pytest
 PCAPS = Path(__file__).parent.parent / "pcaps"
 sys.path.insert(0, str(PCAPS))
 
+from recorder.btf import KernelTypes  # noqa: E402
 from recorder.diag import STATES, Endpoint  # noqa: E402
 from recorder.forge import continued  # noqa: E402
 from recorder.link import Loss, sent_by  # noqa: E402
 from recorder.minisockets import MiniSpan, Word, spans_of  # noqa: E402
 from recorder.packets import Frame, Segment, read_frames, segment_of, segments  # noqa: E402
+from recorder.probes import Hit, Probe, hits_of  # noqa: E402
 from recorder.recording import connections_of, endings_of  # noqa: E402
 from recorder.spans import Span, contradictions, resolved, write_spans  # noqa: E402
 from recorder.trace import Event, _hits  # noqa: E402
@@ -104,6 +106,31 @@ def test_a_connection_that_changed_while_the_capture_ended_has_no_known_ending()
     )
     assert endings_of(capture, [closing, closed], ()) == []
     assert endings_of(capture, [closed, closed], ())[0].client_state == "TIME_WAIT"
+
+
+def test_copies_in_the_probes_ring_buffer_are_read_one_by_one() -> None:
+    probe = Probe("timer_start", 0, 160, 24, 8, 0)
+    first, second = (struct.pack("<QQQ", time, 0, 0xABC) + b"mini-socket" for time in (7, 9))
+    discarded = struct.pack("<II", 1 << 30 | 8, 0) + bytes(8)
+    records = [struct.pack("<II", len(data), 0) + data.ljust(40, b"\0") for data in (first, second)]
+    assert list(hits_of(records[0] + discarded + records[1], (probe,))) == [
+        Hit(7, probe, 0xABC, b"mini-socket"),
+        Hit(9, probe, 0xABC, b"mini-socket"),
+    ]
+
+
+def test_the_kernels_types_tell_where_a_member_of_a_nameless_part_is(tmp_path: Path) -> None:
+    strings = b"\0int\0sock\0first\0second\0"
+    integer = struct.pack("<III", 1, 1 << 24, 4) + bytes(4)
+    nameless = struct.pack("<III", 0, 4 << 24 | 1, 8) + struct.pack("<III", 16, 1, 32)
+    named = struct.pack("<III", 5, 4 << 24 | 2, 16) + struct.pack("<IIIIII", 10, 1, 0, 0, 2, 64)
+    types = integer + nameless + named
+    header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings))
+    (tmp_path / "vmlinux").write_bytes(header + types + strings)
+    kernel = KernelTypes(tmp_path / "vmlinux")
+    assert (kernel.offset("sock", "first"), kernel.offset("sock", "second")) == (0, 12)
+    with pytest.raises(OSError, match="no member third"):
+        kernel.offset("sock", "third")
 
 
 def word(time: int, tracepoint: str, state: str, local: Endpoint = CLIENT) -> Word:

@@ -1,4 +1,4 @@
-"""What the running kernel says of its own functions and structures (BTF, ``/sys/kernel/btf/vmlinux``)."""
+"""What the running kernel says of its own structures (BTF, ``/sys/kernel/btf/vmlinux``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
 _MEMBER = struct.Struct("<III")
 # Kinds (include/uapi/linux/btf.h), and how many bytes follow each
-_INT, _ARRAY, _STRUCT, _UNION, _ENUM, _FUNC, _FUNC_PROTO = 1, 3, 4, 5, 6, 12, 13
+_INT, _ARRAY, _STRUCT, _UNION, _ENUM, _FUNC_PROTO = 1, 3, 4, 5, 6, 13
 _VAR, _DATASEC, _DECL_TAG, _ENUM64 = 14, 15, 17, 19
 _FOLLOWING = {_INT: 4, _ARRAY: 12, _VAR: 4, _DECL_TAG: 4}
 _FOLLOWING_EACH = {_STRUCT: 12, _UNION: 12, _ENUM: 8, _FUNC_PROTO: 8, _DATASEC: 12, _ENUM64: 12}
@@ -26,7 +26,7 @@ class _Member(NamedTuple):
 
 
 class KernelTypes:
-    """Numbers of functions, offsets of members."""
+    """Where the members of a kernel's structures are."""
 
     def __init__(self, path: Path = _VMLINUX) -> None:
         try:
@@ -37,32 +37,24 @@ class KernelTypes:
         if magic != _MAGIC:
             raise OSError(f"{path} is no little-endian BTF: it begins with {magic:#x}")
         self._strings = size + strings
-        self._functions: dict[str, int] = {}
         self._structures: dict[str, int] = {}
         self._places: list[int] = [0]
         self._index(size + types, size + types + length)
 
-    def function(self, name: str) -> int:
-        """The number of a function's type; OSError where this kernel has no such function."""
-        if name not in self._functions:
-            raise OSError(f"this kernel has no function {name} (inlined, or of another version)")
-        return self._functions[name]
-
     def offset(self, structure: str, member: str) -> int:
         """Bytes from a structure's begin to its member, also one of a nameless part."""
-        found = self._find(self._structures[structure], member)
+        found = self._find(self._structures.get(structure, 0), member)
         if found is None:
             raise OSError(f"this kernel's struct {structure} has no member {member}")
         return found
 
     def _index(self, position: int, end: int) -> None:
-        """Where each type is, and the names of functions and structures."""
+        """Where each type is, and which the structures are."""
         while position < end:
             name, info, _ = _TYPE.unpack_from(self._data, position)
             kind, count = info >> 24 & 0x1F, info & 0xFFFF
-            names = {_FUNC: self._functions, _STRUCT: self._structures}.get(kind)
-            if names is not None and name:
-                names[self._text(name)] = len(self._places)
+            if kind == _STRUCT and name:
+                self._structures[self._text(name)] = len(self._places)
             self._places.append(position)
             position += _TYPE.size + _FOLLOWING.get(kind, 0) + _FOLLOWING_EACH.get(kind, 0) * count
 

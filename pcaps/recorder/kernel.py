@@ -18,7 +18,7 @@ _HEAD = """\
 # Recordings against which the analysis is proved
 
 Each scenario of `../recorder/`, captured at both ends, with the kernels' whole truth. `make captures`
-records all of them again.
+records all of them again, `pcaps/record.py --kernel NAME...` some (root, Linux with BTF).
 
 - `NAME.client.pcap.gz`, `NAME.server.pcap.gz`: what each host's interface saw. On an impaired link they
   differ: what is lost, repeated or overtaken, is so between them. A datagram each way is the last that

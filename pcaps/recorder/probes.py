@@ -84,24 +84,25 @@ class Probes:
             (produced,) = struct.unpack_from("<Q", ring)
             if produced > _BUFFER - (_RECORD_HEADER + _HEAD.size + self._size):
                 raise RuntimeError(f"the probes' buffer of {_BUFFER} bytes overran: record fewer at once")
-            return sorted(self._hits(ring[page : page + produced]))
+            return sorted(hits_of(ring[page : page + produced], self._probes))
 
     def close(self) -> None:
         """Remove the programs and the buffer."""
         for descriptor in reversed(self._descriptors):
             os.close(descriptor)
 
-    def _hits(self, ring: bytes) -> Iterator[Hit]:
-        position = 0
-        while position < len(ring):
-            (length,) = struct.unpack_from("<I", ring, position)
-            position += _RECORD_HEADER
-            size = length & ~(_BUSY | _DISCARDED)
-            if not length & (_BUSY | _DISCARDED):
-                time, number, address = _HEAD.unpack_from(ring, position)
-                data = ring[position + _HEAD.size : position + size]
-                yield Hit(time, self._probes[number], address, data)
-            position += -(-size // 8) * 8
+
+def hits_of(ring: bytes, probes: tuple[Probe, ...]) -> Iterator[Hit]:
+    """The copies in what was written to a ring buffer."""
+    position = 0
+    while position < len(ring):
+        (length,) = struct.unpack_from("<I", ring, position)
+        position += _RECORD_HEADER
+        size = length & ~(_BUSY | _DISCARDED)
+        if not length & (_BUSY | _DISCARDED):
+            time, number, address = _HEAD.unpack_from(ring, position)
+            yield Hit(time, probes[number], address, ring[position + _HEAD.size : position + size])
+        position += -(-size // 8) * 8
 
 
 def _program(number: int, probe: Probe, buffer: int, size: int) -> bytes:
