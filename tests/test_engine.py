@@ -396,8 +396,10 @@ def test_several_forged_syns_one_with_the_expected_number(talk: Transcript) -> N
         talk.client_iss = own
         talk.server("ACK seq=1 ack=1")
     talk.client("PSH ACK seq=1 ack=1 len=10 @1")
-    talk.server("ACK seq=1 ack=11")
-    assert talk.ends_in(0) == ("ESTABLISHED", "ESTABLISHED")
+    talk.server("PSH ACK seq=1 ack=11 len=7")
+    talk.client("FIN ACK seq=11 ack=8")
+    talk.server("ACK seq=8 ack=12")
+    assert talk.ends_in(0) == ("FIN_WAIT2", "CLOSE_WAIT")
     for forged in (1, 2):
         assert (talk.timeline("client", forged), talk.timeline("server", forged)) == (["CLOSE"], ["CLOSE"])
 

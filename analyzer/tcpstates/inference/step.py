@@ -287,9 +287,11 @@ def _sender(sockets, conn, s):
 
 @inner
 def _is_opening(x):
-    """Whether all that is known of ``x`` is that it sent a SYN."""
-    opening = np.uint32(1 << SENT_SYN)
-    return x["happened"] & np.uint32(opening | 1 << RECEIVED_SYN_ACK | 1 << SENT_SYN_ACK) == opening
+    """Whether all that is known of ``x`` is that it, or somebody in its name, sent a SYN."""
+    answered = np.uint32(1 << RECEIVED_SYN_ACK | 1 << SENT_SYN_ACK)
+    return (
+        x["syns"] > 0 and x["control_time"] != NO_TIME and x["fin"] == NO_FIN and not x["happened"] & answered
+    )
 
 
 @inner
