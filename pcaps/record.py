@@ -63,7 +63,7 @@ def _publish(recordings: list[Recording], *, examples: bool) -> None:
 def _obstacle(names: list[str]) -> str | None:
     """Why it cannot be done here."""
     if unknown := [name for name in names if name not in SCENARIOS]:
-        return f"no scenario {unknown[0]!r}; use some of {', '.join(SCENARIOS)}"
+        return f"no scenario {unknown[0]!r}; use some of those that {FOLDER / 'kernel' / 'README.md'} lists"
     if sys.platform != "linux":
         return f"recording needs Linux's network namespaces, this is {sys.platform}; use the captures here"
     if os.geteuid() != 0:
