@@ -26,7 +26,7 @@ def cut_established(lab: Lab) -> None:
     lab.exchange(client, server)
     lab.cut()
     client.sendall(_REQUEST)
-    lab.pause(6)
+    lab.pause(8)
 
 
 @proof(
@@ -66,7 +66,7 @@ def cut_both_send(lab: Lab) -> None:
     client.sendall(_REQUEST)
     lab.pause(0.4)
     server.sendall(bytes(200))
-    lab.pause(6)
+    lab.pause(8)
 
 
 @proof(
@@ -83,7 +83,7 @@ def cut_in_fin_wait1(lab: Lab) -> None:
     lab.exchange(client, server)
     lab.cut()
     client.close()
-    lab.pause(6)
+    lab.pause(8)
 
 
 @proof(
@@ -101,7 +101,7 @@ def cut_in_last_ack(lab: Lab) -> None:
     lab.pause(0.5)
     lab.cut()
     server.close()
-    lab.pause(6)
+    lab.pause(8)
 
 
 @proof(
