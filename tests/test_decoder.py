@@ -96,6 +96,14 @@ def test_checksums_are_left_alone_if_asked() -> None:
         assert decoder.decode(block_of([*numbered(1), LABELLED]))["checksum"].tolist() == [0, 0]
 
 
+def test_junk_does_not_have_reasons_without_end() -> None:
+    decoder = Decoder()
+    decoder.decode(block_of([ethernet_of(kind, bytes(46)) for kind in range(0x9300, 0x9400)]))
+    assert len(decoder.skipped) == 65
+    assert decoder.skipped.total() == 256
+    assert decoder.skipped["other reasons"] == 192
+
+
 # Fast path and dpkt say the same
 
 

@@ -15,6 +15,9 @@ from tcpstates.errors import UsageError
 from tcpstates.schema import NO_TIME, SEGMENTS
 
 DECODERS = ("fast", "dpkt")
+#: Reasons that are told apart.
+MOST_REASONS = 64
+_OTHER = "other reasons"
 
 
 class Block(Protocol):
@@ -114,12 +117,17 @@ class Decoder:
         for index, place in declined.tolist():
             found = self._dissect_one(block, index)
             if isinstance(found, str):
-                self._skipped[found] += 1
+                self._skip(found)
             else:
                 rows += found
                 places += [place] * len(found)
         self.dissected += len(declined)
         return np.array(rows, SEGMENTS), places
+
+    def _skip(self, reason: str) -> None:
+        """Count a frame; junk could have as many reasons as there are numbers in its headers."""
+        is_one_too_many = reason not in self._skipped and len(self._skipped) >= MOST_REASONS
+        self._skipped[_OTHER if is_one_too_many else reason] += 1
 
     def _dissect_one(self, block: Block, index: int) -> list[np.void] | str:
         frame = block.frames[index]

@@ -250,7 +250,7 @@ LINKS.reader(dpkt.pcap.DLT_FRELAY_WITH_DIR)(_behind(1, _frame_relay))
 def _ppi(rest: Rest) -> Segments:
     """Per-packet information: its length, and the link type of what follows."""
     header = rest.take(8)
-    size, linktype = int.from_bytes(header[2:4], "little"), int.from_bytes(header[4:], "little")
+    size, linktype = int.from_bytes(header[2:4], "little"), int.from_bytes(header[4:6], "little")
     return LINKS.read(rest.after(max(size, 8)), linktype)
 
 
@@ -258,7 +258,7 @@ def _ppi(rest: Rest) -> Segments:
 def _pktap(rest: Rest) -> Segments:
     """macOS: the same, with the interface's name and the process's."""
     header = rest.take(12)
-    size, linktype = int.from_bytes(header[:4], "little"), int.from_bytes(header[8:], "little")
+    size, linktype = int.from_bytes(header[:4], "little"), int.from_bytes(header[8:10], "little")
     return LINKS.read(rest.after(max(size, 12)), linktype)
 
 
