@@ -176,6 +176,14 @@ def test_options_cut_by_the_snap_length_are_read_as_far_as_they_go() -> None:
     assert segment["marks"] == Mark.CUT | Mark.OPTIONS_CUT
 
 
+def test_the_ip_length_of_a_sliced_frame_is_believed() -> None:
+    """A tap that slices frames leaves the sliced length as that on the wire."""
+    frame = tcp_frame(CLIENT, SERVER, "A", payload=bytes(1000))
+    segment = decoded(frame[:96], length=96)
+    assert (segment["payload"], segment["checksum"]) == (1000, Checksum.UNKNOWN)
+    assert segment["marks"] & Mark.LENGTH_BEYOND
+
+
 def test_ip_length_zero_takes_the_length_on_the_wire() -> None:
     large = tcp_segment(CLIENT, SERVER, "A", payload=bytes(3000))
     segment = decoded(ethernet(ipv4(large, total=0))[:100], length=14 + 20 + 20 + 3000)

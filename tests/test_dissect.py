@@ -25,10 +25,12 @@ def test_an_inner_length_of_zero_takes_what_the_outer_header_leaves() -> None:
     assert (found["payload"], found["marks"]) == (5, Mark.DISSECTED | Mark.LENGTH_ZERO)
 
 
-def test_an_inner_length_beyond_the_outer_is_cut() -> None:
+def test_the_ip_length_of_a_sliced_frame_is_believed() -> None:
+    """A tap that slices frames leaves the sliced length as that on the wire; only IP knows the whole."""
     found = dissected(ethernet(ipv4(ipv4(SEGMENT, total=3000), 4)) + bytes(30))
     marks = Mark.DISSECTED | Mark.LENGTH_BEYOND
-    assert (found["payload"], found["marks"], found["checksum"]) == (5, marks, Checksum.UNKNOWN)
+    header = 20 + len(SEGMENT) - 5
+    assert (found["payload"], found["marks"], found["checksum"]) == (3000 - header, marks, Checksum.UNKNOWN)
 
 
 def test_an_authentication_header_in_ipv4() -> None:

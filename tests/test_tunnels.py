@@ -135,7 +135,7 @@ def test_a_segment_that_the_card_is_to_cut_has_its_length_from_the_frame() -> No
 def test_udps_length_ends_what_it_carries() -> None:
     short = ethernet(ipv4(udp_header(4789, len(VXLAN + FRAME) - 3) + VXLAN + FRAME, 17))
     found = dissected(short)
-    assert (found["payload"], found["marks"]) == (2, Mark.DISSECTED | Mark.LENGTH_BEYOND)
+    assert (found["payload"], found["marks"]) == (5, Mark.DISSECTED | Mark.LENGTH_BEYOND)
 
 
 def test_an_outer_fragment_is_enough_where_the_inner_header_is_in_it() -> None:

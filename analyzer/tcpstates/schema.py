@@ -29,7 +29,7 @@ class Mark(IntFlag):
     LENGTH_ZERO = 16  # IP length 0 (segmentation offload): the payload's length is the captured one
     DISSECTED = 32  # by dpkt, not by the fast path
     OPTIONS_CUT = 64  # the TCP options reach beyond what was captured, or are malformed
-    LENGTH_BEYOND = 128  # the IP length is more than the frame held on the wire, which the payload's is then
+    LENGTH_BEYOND = 128  # the IP length is more than the frame held: sliced by a tap or a switch
 
 
 class Checksum(IntEnum):

@@ -239,7 +239,7 @@ def _ipv4(buffer, at, edge, wire):
         return _CUT, at, at, 0
     size = (_u8(buffer, at) & 15) * 4
     length = _u16(buffer, at + layout.IP_LENGTH)
-    length, marks = _within(length, wire - at)
+    length, marks = _ip_length(length, wire - at)
     if _u8(buffer, at) >> 4 != 4 or size < layout.IP_HEADER or length < size:
         return _MALFORMED, at, at, 0
     protocol = _u8(buffer, at + layout.IP_PROTOCOL)
@@ -255,13 +255,14 @@ def _ipv4(buffer, at, edge, wire):
 
 
 @inlined
-def _within(length, room):
-    """The length that an IP header gives, no more than there is room for, and what is to be said of it."""
+def _ip_length(length, room):
+    """The length that an IP header gives, and what is to be said of it.
+
+    It is believed also where the frame was shorter on the wire: a tap or a switch has sliced it.
+    """
     if length == 0:  # segmentation offload: the card would have filled it in
         return room, _MARK_LENGTH_ZERO
-    if length > room:
-        return room, _MARK_LENGTH_BEYOND
-    return length, 0
+    return length, _MARK_LENGTH_BEYOND if length > room else 0
 
 
 # What IP carries, up to ``edge``: whether it is TCP, dpkt's turn, or neither
@@ -324,7 +325,7 @@ def _ipv6(buffer, at, edge, wire):
     protocol = _u8(buffer, at + layout.IP6_NEXT)
     here = at + layout.IP6_HEADER
     length = _u16(buffer, at + layout.IP6_LENGTH)
-    length, marks = _within(length, wire - here)
+    length, marks = _ip_length(length, wire - here)
     end = here + length
     while protocol in layout.EXTENSIONS:
         outcome, size = _extension(buffer, here, edge, end, protocol)
@@ -333,7 +334,7 @@ def _ipv6(buffer, at, edge, wire):
         is_first = here == at + layout.IP6_HEADER
         if marks == _MARK_LENGTH_ZERO and is_first and protocol == ip.IP_PROTO_HOPOPTS:
             option = _find_option(buffer, here, size, layout.OPTION_JUMBO, layout.OPTION_JUMBO_LENGTH)
-            length, marks = _within(_u32(buffer, option) if option else 0, wire - here)
+            length, marks = _ip_length(_u32(buffer, option) if option else 0, wire - here)
             end = here + length
         elif protocol == ip.IP_PROTO_DSTOPTS:
             option = _find_option(buffer, here, size, layout.OPTION_HOME, layout.OPTION_HOME_LENGTH)

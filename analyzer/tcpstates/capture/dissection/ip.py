@@ -33,11 +33,11 @@ def ipv4(rest: Rest) -> Segments:
     """IPv4 (RFC 791)."""
     header = rest.read(_Ip)
     size = header.hl * 4
-    length = min(header.len or rest.length, rest.length)
+    length = header.len or rest.length
     if header.v != 4 or size < header.__hdr_len__ or length < size:
         raise NoSegmentError.because(Outcome.MALFORMED)
     packet = Packet(4, *_ends(header), header.ttl, header.id, _length_mark(header.len, rest.length))
-    rest = rest.within(length).after(size)._replace(packet=packet)
+    rest = rest.sized(length).after(size)._replace(packet=packet)
     if header.mf or header.offset:
         return _fragment(rest, header.p, header.id, header.offset * 8, bool(header.mf))
     return IP_PROTOCOLS.read(rest, header.p)
@@ -60,7 +60,7 @@ def ipv6(rest: Rest) -> Segments:
     if not length and header.nxt == dpkt.ip.IP_PROTO_HOPOPTS:
         length = _jumbo_length(rest)
     packet = Packet(6, *_ends(header), header.hlim, 0, _length_mark(length, rest.length))
-    rest = rest.within(length or rest.length)._replace(packet=packet)
+    rest = rest.sized(length or rest.length)._replace(packet=packet)
     return behind_extensions(rest, header.nxt)
 
 

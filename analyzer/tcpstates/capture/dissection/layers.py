@@ -109,6 +109,10 @@ class Rest(NamedTuple):
         length = min(length, self.length)
         return self._replace(data=self.data[: max(length, 0)], length=length)
 
+    def sized(self, length: int) -> Rest:
+        """The same, as long as an IP header says, also where a tap or a switch has sliced the frame."""
+        return self._replace(data=self.data[:length], length=length)
+
     def deeper(self) -> Rest:
         """The same, one layer on; a frame of nothing but tags and tunnels ends somewhere."""
         if self.layers == _MOST_LAYERS:
