@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from builders import internet_checksum
 from tcpstates.capture.decoder import Decoder
 from tcpstates.schema import FRAMES, Mark

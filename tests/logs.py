@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
+
 from tcpstates.analysis import Analysis
 from tcpstates.reports.log import Log
 from tcpstates.reports.thresholds import stuck_thresholds

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
+
 from tcpstates.schema import SEGMENTS, Checksum, Mark
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16

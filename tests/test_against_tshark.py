@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from builders import START, Frame, pcap
 from encapsulations import EXAMPLES
 from tcpstates.capture.decoder import Decoder

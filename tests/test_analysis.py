@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 import tcpstates
 from logs import LogBuilder, leaked, normal_close
 from tcpstates.schema import TABLES

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
+
 from tcpstates.cli import main
 from tcpstates.errors import ExitCode
 from tcpstates.schema import TABLES

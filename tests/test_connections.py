@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from builders import ethernet, tcp_frame, tcp_packet, tcp_segment
 from frames_of_tests import (
     ETHERNET,

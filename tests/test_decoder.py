@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from builders import ethernet, tcp_frame, tcp_segment
 from encapsulations import EXAMPLES
 from frames_of_tests import (
@@ -25,8 +28,6 @@ from frames_of_tests import (
     same,
     without_dissected,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 from tcpstates.capture import layout
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader

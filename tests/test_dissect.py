@@ -6,6 +6,7 @@ import struct
 
 import dpkt
 import pytest
+
 from builders import ethernet
 from encapsulations import FRAME, PACKET, PACKET6, SEGMENT, SEGMENT6, holds_the_segment
 from frames_of_tests import LOOPBACK, decoded, decoded_by, dissected, ethernet_of, ipv4, ipv6

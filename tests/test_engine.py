@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tcpstates.inference.engine import Engine
 from tcpstates.schema import SEGMENTS, Checksum
 from tcpstates.states import STATE_NAMES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from builders import ethernet
 from encapsulations import ETHER_TYPES, FRAME, LABEL, PACKET, PACKET6, SNAP, check, holds_the_segment
 from frames_of_tests import PPP, dissected, ethernet_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tcpstates.errors import UsageError
 from tcpstates.schema import OUTCOMES
 from tcpstates.show.explain import everything, explain

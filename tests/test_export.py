@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from logs import LogBuilder, leaked, normal_close
 from tcpstates.analysis import Analysis
 from tcpstates.reports.frames import to_pandas

@@ -13,13 +13,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import builders
 import dpkt
 import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+
+import builders
 from tcpstates.capture import files
 from tcpstates.capture.files import BLOCK_FRAMES, CaptureReader, Damage
 from tcpstates.errors import CaptureError, CapturePermissionError

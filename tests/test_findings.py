@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.reports.sentences import _SENTENCES
 from tcpstates.schema import OUTCOMES

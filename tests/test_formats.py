@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import builders
 import pytest
+
+import builders
 from tcpstates.capture.formats import FORMATS, HEADER, PcapngScanner, PcapScanner, scanner_for
 from tcpstates.errors import CaptureError, ExitCode
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from builders import ethernet, tcp_segment
 from frames_of_tests import block_of, ipv4, ipv6
 from tcpstates.capture.decoder import Decoder

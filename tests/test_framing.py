@@ -7,11 +7,12 @@ import subprocess
 import sys
 from fractions import Fraction
 
-import builders
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import builders
 from tcpstates import schema
 from tcpstates.capture import framing
 from tcpstates.capture.formats import PcapngScanner, PcapScanner, Scanner

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
 import tcpstates
 
 PACKAGE = Path(tcpstates.__file__).parent

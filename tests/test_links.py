@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from encapsulations import FRAME, LINKS, PACKET, PACKET6, SEGMENT6, SNAP, check, holds_the_segment
 from frames_of_tests import decoded_by, dissected
 from tcpstates.capture.decoder import Decoder

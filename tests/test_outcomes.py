@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.reports.outcomes import RULES, SEVERITY, outcomes
 from tcpstates.reports.thresholds import stuck_thresholds

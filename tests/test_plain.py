@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.schema import TABLES
 from tcpstates.show.plain import VIEWS, print_table

@@ -6,6 +6,7 @@ import io
 
 import pytest
 from numba.core.event import Event, EventStatus, broadcast
+
 from tcpstates.show import progress
 from tcpstates.show.progress import Progress
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
 from logs import LogBuilder, leaked, normal_close
 from tcpstates.analysis import Analysis
 from tcpstates.reports.frames import to_pandas

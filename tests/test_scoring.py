@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tcpstates
 from tcpstates.reports.log import Log
 from tcpstates.states import State

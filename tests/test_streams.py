@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+
 from tcpstates.capture import streams
 from tcpstates.capture.streams import Stream, open_stream, source_name
 from tcpstates.errors import CaptureError, CapturePermissionError, ExitCode

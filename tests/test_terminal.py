@@ -6,8 +6,9 @@ import io
 from typing import Any
 
 import pytest
-from logs import LogBuilder, leaked, normal_close
 from rich.console import Console
+
+from logs import LogBuilder, leaked, normal_close
 from tcpstates.show.terminal import print_summary
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from tcpstates.errors import UsageError
 from tcpstates.reports.thresholds import STUCK_AFTER, stuck_thresholds
 from tcpstates.states import State

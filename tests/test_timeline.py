@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+
 from logs import LogBuilder, leaked, normal_close
 from tcpstates.errors import UsageError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from builders import ethernet
 from encapsulations import (
     BACK,
@@ -132,7 +133,7 @@ def test_a_segment_that_the_card_is_to_cut_has_its_length_from_the_frame() -> No
     assert (found["payload"], found["marks"]) == (70_005, Mark.DISSECTED | Mark.LENGTH_ZERO)
 
 
-def test_udps_length_ends_what_it_carries() -> None:
+def test_the_inner_ip_length_outweighs_that_of_udp() -> None:
     short = ethernet(ipv4(udp_header(4789, len(VXLAN + FRAME) - 3) + VXLAN + FRAME, 17))
     found = dissected(short)
     assert (found["payload"], found["marks"]) == (5, Mark.DISSECTED | Mark.LENGTH_BEYOND)

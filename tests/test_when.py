@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from tcpstates.errors import UsageError
 from tcpstates.reports.when import parse_duration, parse_instant
 

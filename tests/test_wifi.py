@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from encapsulations import PACKET, SNAP, WIFI, WIFI_FRAMES, check, gre, radiotap, subframe, wifi
 from frames_of_tests import block_of, dissected
 from tcpstates.capture.decoder import Decoder

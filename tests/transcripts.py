@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from tcpstates.inference.engine import Engine, Inference
 from tcpstates.inference.timers import PROFILES
 from tcpstates.schema import SEGMENTS, Checksum, Mark

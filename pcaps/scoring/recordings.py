@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from tcpstates.states import State, parse_state
 
 from .lives import FOREVER, Ends, Life, Span

@@ -19,7 +19,8 @@ from tcpstates.states import Event, State, transition_array
 def _extend(base: np.dtype, fields: list[tuple[str, str]]) -> np.dtype:
     """``base`` with more fields behind it, so that a record begins with one of ``base``."""
     extended = np.dtype([(name, base[name]) for name in base.names or ()] + fields, align=True)
-    assert all(extended.fields[name] == field for name, field in base.fields.items())
+    before, after = dict(base.fields or {}), dict(extended.fields or {})
+    assert all(after[name] == field for name, field in before.items())
     return extended
 
 
