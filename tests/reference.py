@@ -19,9 +19,9 @@ from tcpstates.states import Event, Evidence, State
 NEAR = 1 << 24  # how far a number may lie from the expected one and still be of the connection
 
 
-def infer(segments: Iterable[Any], now: int, timers: Timers) -> list[Connection]:
+def infer(segments: Iterable[Any], now: int, timers: Timers, checksums: str) -> list[Connection]:
     """The connections of ``segments`` (records of a SEGMENTS array) as they stand at ``now``."""
-    reference = Reference(timers)
+    reference = Reference(timers, checksums)
     for row in segments:
         reference.take(plain(row))
     for connection in reference.connections:
@@ -32,8 +32,8 @@ def infer(segments: Iterable[Any], now: int, timers: Timers) -> list[Connection]
 class Reference:
     """Takes segments one by one; ``connections`` is what came of them."""
 
-    def __init__(self, timers: Timers) -> None:
-        self.timers = timers
+    def __init__(self, timers: Timers, checksums: str) -> None:
+        self.timers, self.checksums = timers, checksums
         self.connections: list[Connection] = []
         self.newest: dict[frozenset[tuple[int, int, int, int]], Connection] = {}
 
@@ -47,7 +47,11 @@ class Reference:
             self.connections.append(connection)
         if segment.has(SYN) and connection.older:
             self._end_old_socket(connection.older, segment)
-        Step(connection, segment, self.timers).take()
+        step = Step(connection, segment, self.timers, self.checksums)
+        step.take()
+        if step.was_not_reused:
+            for newer in newer_than(connection, self.newest[pair]):
+                newer.forget_forged_syn(segment.source)
 
     def _owner(self, newest: Connection | None, segment: Segment) -> Connection | None:
         """The connection that gets the segment (section 2), none if it opens one."""
@@ -87,6 +91,16 @@ def generations(newest: Connection) -> list[Connection]:
     return found
 
 
+def newer_than(connection: Connection, newest: Connection) -> list[Connection]:
+    """The later connections of the same 4-tuple."""
+    found = []
+    while newest is not connection:
+        found.append(newest)
+        assert newest.older
+        newest = newest.older
+    return found
+
+
 def in_another_tunnel(connection: Connection, segment: Segment) -> bool:
     sender, _ = connection.ends(segment)
     return sender.frames > 0 and sender.tunnel != segment.tunnel
@@ -96,7 +110,7 @@ def claims(connection: Connection, segment: Segment) -> bool:
     """Whether the segment's numbers fit the connection (section 2)."""
     x, y = connection.ends(segment)
     if segment.has(RST) or not segment.has(SYN):
-        return _claims_other(x, y, segment)
+        return _claims_other(connection, x, y, segment)
     if segment.has(ACK):
         return _claims_syn_ack(connection, x, y, segment)
     return _claims_syn(connection, x, y, segment)
@@ -121,13 +135,14 @@ def _claims_syn_ack(connection: Connection, x: Side, y: Side, segment: Segment) 
     return x.used and segment.seq == x.iss and segment.time - connection.start <= SECOND // 2
 
 
-def _claims_other(x: Side, y: Side, segment: Segment) -> bool:
+def _claims_other(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
     expected = x.snd_nxt if x.used else y.acked
-    if expected is not None and distance(segment.seq, expected) > NEAR:
+    allowed = 0 if x.is_opening and connection.older else NEAR
+    if expected is not None and distance(segment.seq, expected) > allowed:
         return False
     if not segment.has(ACK) or not y.used:
         return True
-    if y.state == State.SYN_SENT:
+    if y.is_opening:
         return between(y.snd_nxt - y.syn_payload, segment.ack, y.snd_nxt)
     return distance(segment.ack, y.snd_nxt) <= NEAR
 
@@ -146,7 +161,7 @@ def opened(segment: Segment, older: Connection | None) -> Connection:
     client, server = (x, y) if _sent_by_client(segment) else (y, x)
     handshake = segment.flags & (SYN | FIN | RST) == SYN
     probe = not segment.flags & (SYN | ACK | RST) or segment.flags & (SYN | FIN) == SYN | FIN
-    return Connection(client, server, handshake, probe, segment.time, segment.time, older)
+    return Connection(client, server, handshake, probe, segment.tunnel, segment.time, segment.frame, older)
 
 
 def _initial_state(segment: Segment) -> State:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from reference_segments import MILLISECOND, SECOND, Segment
 from tcpstates.inference.timers import Timers
-from tcpstates.schema import FirstCloser
+from tcpstates.schema import NO_TIME, FirstCloser
 from tcpstates.states import Event, Evidence, State
 
 CLOSED = (State.CLOSE, State.LISTEN, State.UNKNOWN)
@@ -135,6 +135,13 @@ class Interval(NamedTuple):
     frame: int
 
 
+class Seen(NamedTuple):
+    """Where something was captured."""
+
+    time: int
+    frame: int
+
+
 class Copy(NamedTuple):
     """One copy of a SYN, SYN-ACK or FIN."""
 
@@ -148,7 +155,7 @@ class Side:
 
     def __init__(self, key: tuple[int, int, int, int], tunnel: int) -> None:
         self.key, self.tunnel = key, tunnel
-        self.first = Entry(Event.FIRST_FRAME, 0, Evidence.OBSERVED, 0)
+        self.beginning = Entry(Event.FIRST_FRAME, 0, Evidence.OBSERVED, 0)
         self.first_state = State.UNKNOWN
         self.events: list[Entry] = []
         self.frames = self.bytes = self.retransmits = self.duplicates = self.keepalives = 0
@@ -167,30 +174,33 @@ class Side:
         self.window = 0
         self.window_scale = -1
         # when things happened
+        self.first: int | None = None
+        self.last: int | None = None
         self.first_copy: Copy | None = None
         self.last_copy: Copy | None = None
         self.last_time: int | None = None
         self.last_data: int | None = None
-        self.syn_ack_acked: int | None = None
-        self.fin_acked: int | None = None
+        self.fin_time: int | None = None
+        self.syn_ack_acked: Seen | None = None
+        self.fin_acked: Seen | None = None
         self.last_rst: int | None = None
         self.last_rst_number = 0
         self.rst_received: int | None = None
         self.rst_was_sure = False
         self.time_wait_restarted: int | None = None
-        self.held = self.open_for_sure = self.checksums_can_be_right = False
-        self.sent_times = self.sent_at = self.backoff = 0
+        self.held = self.open_for_sure = self.third_ack_in_doubt = self.checksums_can_be_right = False
+        self.sent_times = self.sent_at = self.backoff = self.unanswered_keepalives = 0
         self.recent: list[tuple[tuple[int, ...], int]] = []
 
     # events
 
     def begin(self, state: State, time: int, frame: int, evidence: Evidence = Evidence.OBSERVED) -> None:
         """Say in which state the timeline begins."""
-        self.first_state, self.first = state, Entry(Event.FIRST_FRAME, time, evidence, frame)
+        self.first_state, self.beginning = state, Entry(Event.FIRST_FRAME, time, evidence, frame)
 
     def pick_up(self) -> None:
         self.first_state = State.ESTABLISHED
-        self.first = self.first._replace(event=Event.PICKED_UP, evidence=Evidence.ASSUMED)
+        self.beginning = self.beginning._replace(event=Event.PICKED_UP, evidence=Evidence.ASSUMED)
 
     def has_met(self, event: Event) -> bool:
         return any(entry.event == event for entry in self.events)
@@ -199,7 +209,7 @@ class Side:
         """Add an event behind those of the same time, unless it is there already."""
         if self.has_met(event):
             return
-        time = max(time, self.first.time)
+        time = max(time, self.beginning.time)
         place = sum(entry.time <= time for entry in self.events)
         self.events.insert(place, Entry(event, time, evidence, frame))
 
@@ -217,14 +227,14 @@ class Side:
 
     def _begins_with_an_event(self) -> bool:
         """Whether what it was in before lasted no time, and says nothing."""
-        event, time, evidence, _ = self.first
+        event, time, evidence, _ = self.beginning
         if not self.events or (event, evidence) != (Event.FIRST_FRAME, Evidence.OBSERVED):
             return False
         following_state = following(self.first_state, self.events[0].event)
         return self.events[0].time == time and following_state != self.first_state
 
     def _changes(self) -> list[Interval]:
-        event, time, evidence, frame = self.first
+        event, time, evidence, frame = self.beginning
         rows = [Interval(self.first_state, time, evidence, event, frame)]
         for event, time, evidence, frame in self.events:
             state = following(rows[-1].state, event)
@@ -233,10 +243,16 @@ class Side:
         return rows
 
     @property
+    def is_opening(self) -> bool:
+        """Whether all that is known of it is that it, or somebody in its name, sent a SYN."""
+        answered = self.has_met(Event.RECEIVED_SYN_ACK) or self.has_met(Event.SENT_SYN_ACK)
+        return self.last_copy is not None and not self.fin_known and not answered
+
+    @property
     def state(self) -> State:
         return self._changes()[-1].state
 
-    def run_timers(self, peer: Side, now: int, timers: Timers) -> None:
+    def run_timers(self, peer: Side, now: int, timers: Timers, round_trip: int) -> None:
         """End what time has ended for this side (section 8)."""
         current = self._changes()[-1]
         if current.state == State.TIME_WAIT:
@@ -245,18 +261,41 @@ class Side:
             self._meet_timer(Event.TIMER_2MSL, start + timers.time_wait, now)
         elif current.state == State.FIN_WAIT2 and not self.held:
             self._meet_timer(Event.TIMER_FIN_WAIT2, current.start + timers.fin_timeout, now)
+        elif current.state == State.SYN_RECV and self._awaits_third_ack():
+            self._was_open_after_all(now)
         elif self.sent_times and (peer.frames or current.state == State.SYN_SENT):
-            self._be_silent(peer, now, timers)
+            self._be_silent(peer, now, timers, round_trip)
 
     def _meet_timer(self, event: Event, due: int, now: int) -> None:
         if due <= now:
             self.meet(event, due, Evidence.ASSUMED, 0)
 
-    def _be_silent(self, peer: Side, now: int, timers: Timers) -> None:
+    def _acknowledged_after_last_copy(self) -> bool:
+        acknowledged, copy = self.syn_ack_acked, self.last_copy
+        return acknowledged is not None and (copy is None or acknowledged.time > copy.time)
+
+    def _awaits_third_ack(self) -> bool:
+        return self.third_ack_in_doubt and self._acknowledged_after_last_copy()
+
+    def _was_open_after_all(self, now: int) -> None:
+        """It repeats its SYN-ACK no more: it had a place in its accept queue for the last third ACK."""
+        if self.last_copy and now - self.last_copy.time > 2 * self.backoff + 300 * MILLISECOND:
+            self.resolve_doubt()
+
+    def resolve_doubt(self) -> None:
+        if self.syn_ack_acked and self._awaits_third_ack():
+            self.meet(
+                Event.RECEIVED_ACK_OF_SYN,
+                self.syn_ack_acked.time,
+                Evidence.OBSERVED,
+                self.syn_ack_acked.frame,
+            )
+
+    def _be_silent(self, peer: Side, now: int, timers: Timers, round_trip: int) -> None:
         """It awaits an acknowledgement: has it given up, or got one that the capture missed?"""
         if self.sent_times > 1:
             linear = self.state == State.SYN_SENT and self.syns <= 1 + timers.linear_syn_retries
-            interval = max(self.backoff * (1 if linear else 2), 200 * MILLISECOND)
+            interval = max(self.backoff * (1 if linear else 2), 200 * MILLISECOND + round_trip)
             due = self.sent_at + min(interval, timers.maximum_rto)
             if now - due > max(self.backoff // 4, 300 * MILLISECOND):
                 self._meet_timer(Event.TIMER_RETRANSMISSION, due, now)
@@ -268,7 +307,7 @@ class Side:
     def _is_acknowledged_unseen(self, peer: Side, fin: Copy) -> None:
         peer.meet(Event.RECEIVED_FIN, fin.time, Evidence.INFERRED, fin.frame)
         self.meet(Event.RECEIVED_ACK_OF_FIN, fin.time, Evidence.INFERRED, fin.frame)
-        self.fin_acked = fin.time
+        self.fin_acked = Seen(fin.time, fin.frame)
 
     # what awaits an acknowledgement
 
@@ -280,14 +319,29 @@ class Side:
             self.sent_times = min(self.sent_times + 1, 255)
             self.backoff, self.sent_at = now - self.sent_at, now
 
-    def is_acknowledged(self, ack: int, peer_acked: int | None, now: int) -> None:
-        """The peer's ACK number is ``ack``, the highest before was ``peer_acked``."""
-        if not behind(ack, self.snd_nxt):
+    def is_acknowledged(self, segment: Segment, peer_acked: int | None, now: int) -> None:
+        """The peer sent an ACK number, the highest before was ``peer_acked``."""
+        is_progress = peer_acked is not None and ahead(segment.ack, peer_acked)
+        if not behind(segment.ack, self.snd_nxt) or segment.window == 0:
             self.sent_times = 0
-        elif self.sent_times and peer_acked is not None and ahead(ack, peer_acked):
+        elif self.sent_times and is_progress:
             self.sent_times, self.sent_at = 1, now
+        if is_progress or not self.sent_times:
+            self.withdraw(Event.TIMER_RETRANSMISSION)
+
+    def sends_keep_alive(self) -> None:
+        self.keepalives += 1
+        self.unanswered_keepalives = min(self.unanswered_keepalives + 1, 255)
+
+    @property
+    def cannot_reach_peer(self) -> bool:
+        return self.unanswered_keepalives >= 2 or self.sent_times > 2
 
     # frames
+
+    def counts_frame(self, now: int) -> None:
+        self.frames += 1
+        self.first, self.last = now if self.first is None else self.first, now
 
     def is_duplicate(self, fingerprint: tuple[int, ...], time: int) -> bool:
         """Whether the capture shows a frame again; if not, it is remembered."""
@@ -356,15 +410,15 @@ class Side:
 
     # closing
 
-    def infer_fin(self, end: int) -> None:
-        self.fin_inferred, self.fin_end = True, end
+    def infer_fin(self, end: int, now: int) -> None:
+        self.fin_inferred, self.fin_end, self.fin_time = True, end, now
         self.first_copy = self.last_copy = None
 
     def forget_fin(self) -> None:
-        self.fin_inferred = False
+        self.fin_inferred, self.fin_time = False, None
 
-    def see_fin(self, end: int) -> None:
-        self.fin_seen, self.fin_inferred, self.fin_end = True, False, end
+    def see_fin(self, end: int, now: int) -> None:
+        self.fin_seen, self.fin_inferred, self.fin_end, self.fin_time = True, False, end, now
 
 
 @dataclass
@@ -375,9 +429,13 @@ class Connection:
     server: Side
     handshake: bool
     probe: bool
+    tunnel: int
     start: int
-    end: int
+    first_frame: int
     older: Connection | None = None
+    end: int = NO_TIME
+    last_frame: int = 0
+    damaged: int = 0  # segments that moved nobody because of their checksum
     round_trip: int | None = None
     first_closer: FirstCloser = FirstCloser.NONE
 
@@ -385,17 +443,28 @@ class Connection:
     def sides(self) -> tuple[Side, Side]:
         return self.client, self.server
 
+    def forget_forged_syn(self, source: tuple[int, int, int, int]) -> None:
+        """The connection was begun by somebody else than its sender's address says (section 2)."""
+        side = self.client if source == self.client.key else self.server
+        opening = {Event.SENT_SYN, Event.TIMER_RETRANSMISSION, Event.REUSED}
+        if side.has_met(Event.SENT_SYN) and {entry.event for entry in side.events} <= opening:
+            side.events = []
+            self.probe = True
+
     def ends(self, segment: Segment) -> tuple[Side, Side]:
         """Sender and receiver."""
         if segment.source == self.client.key:
             return self.client, self.server
         return self.server, self.client
 
+    def lasts_until(self, now: int, frame: int) -> None:
+        self.end, self.last_frame = now, frame
+
     def run_timers(self, first: Side, now: int, timers: Timers) -> None:
         """Run all timers, twice: what one ends can start another."""
         second = self.server if first is self.client else self.client
         for side, peer in 2 * ((first, second), (second, first)):
-            side.run_timers(peer, now, timers)
+            side.run_timers(peer, now, timers, self.round_trip or 0)
 
     def closer(self, side: Side) -> FirstCloser:
         """What ``first_closer`` is if this side sent the first FIN."""

@@ -1,9 +1,10 @@
-"""What one segment does to its connection in the reference engine (docs/inference.md, 3 to 7)."""
+"""What one segment does to its connection in the reference engine (docs/inference.md, 3 to 6)."""
 
 from __future__ import annotations
 
+from reference_rst import Reset
 from reference_segments import ACK, FIN, RST, SYN, Segment
-from reference_sockets import Connection, Side, ahead, behind, between, distance
+from reference_sockets import Connection, Seen, Side, ahead, behind, distance
 from tcpstates.inference.timers import Timers
 from tcpstates.schema import Checksum, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
@@ -13,35 +14,43 @@ HALF_WINDOW = 1 << 30
 
 
 class Step:
-    """What one segment from ``x`` to ``y`` does to its connection (sections 3 to 7)."""
+    """What one segment from ``x`` to ``y`` does to its connection (sections 3 to 6)."""
 
-    def __init__(self, connection: Connection, segment: Segment, timers: Timers) -> None:
+    def __init__(self, connection: Connection, segment: Segment, timers: Timers, checksums: str) -> None:
         self.connection, self.segment, self.timers = connection, segment, timers
+        self.checksums = checksums
         self.x, self.y = connection.ends(segment)
         self.now = max(segment.time, connection.end)
-        self.rst_again = False
-        self.counted_as_retransmission = False
+        self.rst_again = self.was_not_reused = False
 
     def take(self) -> None:
         """Section 3."""
-        self.connection.end = self.now
-        self.x.frames += 1
+        self.connection.lasts_until(self.now, self.segment.frame)
+        self.x.counts_frame(self.now)
         if self.x.is_duplicate(self.segment.fingerprint, self.segment.time):
             self.x.duplicates += 1
             return
+        self.y.unanswered_keepalives = 0
         self.x.bytes += self.segment.payload
         self.x.tunnel = self.segment.tunnel
-        x = self.x
-        x.checksums_can_be_right |= self.segment.checksum == Checksum.GOOD
-        if self.segment.checksum != Checksum.BAD or not x.checksums_can_be_right:
+        self.x.checksums_can_be_right |= self.segment.checksum == Checksum.GOOD
+        if self._is_damaged():
+            self.connection.damaged += 1
+        else:
             self._take_intact()
         self.x.last_time = self.now
+
+    def _is_damaged(self) -> bool:
+        is_believed = self.checksums == "verify" or (
+            self.checksums == "auto" and self.x.checksums_can_be_right
+        )
+        return is_believed and self.segment.checksum == Checksum.BAD
 
     def _take_intact(self) -> None:
         self.connection.run_timers(self.x, self.now, self.timers)
         flags = self.segment.flags
         if flags & RST:
-            self._rst()
+            Reset(self.connection, self.segment, self.now).take()
         elif flags & (SYN | ACK) and flags & (SYN | FIN) != SYN | FIN:
             self._segment_of_a_socket()
 
@@ -71,14 +80,19 @@ class Step:
     def _confirm(self, event: Event) -> None:
         """``x`` is shown to have received ``y``'s SYN, SYN-ACK or FIN: when did that arrive?"""
         copy = self.y.last_copy
-        if copy is None or self.y.first_copy is None:
+        if copy is None:
             self._meet(self.x, event, Evidence.INFERRED)
             return
         has_echo = self.segment.marks & Mark.HAS_TIMESTAMP and self.segment.tsecr != 0
-        if has_echo and self.segment.tsecr == self.y.first_copy.tsval:
-            copy = self.y.first_copy
+        first = self.y.first_copy
+        if has_echo and first and self.segment.tsecr == first.tsval:
+            copy = first
         time = copy.time if self.x.last_time is None else max(copy.time, self.x.last_time)
         self.x.meet(event, time, Evidence.OBSERVED, copy.frame)
+
+    @property
+    def _here(self) -> Seen:
+        return Seen(self.now, self.segment.frame)
 
     def _remember_copy(self, first: bool = False) -> None:
         self.x.remember_copy(self.now, self.segment.frame, self.segment.tsval, first)
@@ -88,21 +102,24 @@ class Step:
     def _syn(self) -> None:
         x = self.x
         x.syns += 1
-        if x.iss_known:
-            if x.syns > 1:
-                x.retransmits += 1
-                x.transmit(self.now, is_repeat=True)
-            if x.has_met(Event.SENT_SYN):
-                self._remember_copy()
-            if x.window_scale < 0:
-                x.window_scale = self.segment.wscale
-            return
+        is_first = not x.iss_known
+        if is_first:
+            self._first_syn()
+        elif x.syns == 1:  # captured after the SYN-ACK that answers it
+            x.window_scale = self.segment.wscale
+        else:
+            x.retransmits += 1
+            x.transmit(self.now, is_repeat=True)
+        if x.has_met(Event.SENT_SYN) and not x.has_met(Event.SENT_SYN_ACK) and not x.fin_known:
+            self._remember_copy(is_first)
+
+    def _first_syn(self) -> None:
+        x = self.x
         self._learn_iss()
         x.syn_payload = self.segment.payload
         if x.state == State.CLOSE and not x.events:
             self._meet(x, Event.SENT_SYN)
             x.transmit(self.now, is_repeat=False)
-            self._remember_copy(first=True)
 
     def _learn_iss(self) -> None:
         self.x.learn_iss(self.segment.seq, self.segment.payload)
@@ -143,8 +160,11 @@ class Step:
         if self.segment.seq != x.iss and x.state == State.SYN_RECV:
             x.used = False
             self._learn_iss()
-        if not x.open_for_sure and not self.connection.crossed(self.now, x.syn_ack_acked):
-            x.withdraw(Event.RECEIVED_ACK_OF_SYN)
+        if x.last_copy:
+            x.backoff = self.now - x.last_copy.time
+        is_old = x.syn_ack_acked is None or not self.connection.crossed(self.now, x.syn_ack_acked.time)
+        if is_old and not x.open_for_sure and x.withdraw(Event.RECEIVED_ACK_OF_SYN):
+            x.third_ack_in_doubt = True
 
     # --- section 5: acknowledging ---------------------------------------------------------------
 
@@ -161,7 +181,7 @@ class Step:
             self._acknowledges_the_unseen()
         if y.fin_known and not behind(segment.ack, y.fin_end):
             self._acknowledges_fin()
-        elif y.fin_known and (x.acked is None or not behind(segment.ack, x.acked)):
+        elif y.fin_seen and (x.acked is None or not behind(segment.ack, x.acked)):
             self._take_back_unseen_acknowledgement()
         if x.state == State.FIN_WAIT2 and not y.fin_known and x.acked is not None:
             x.held = x.held or ahead(segment.ack, x.acked)
@@ -169,7 +189,7 @@ class Step:
         y.has_arrived_before(segment.ack)
 
     def _note_ack(self, window: int) -> None:
-        self.y.is_acknowledged(self.segment.ack, self.x.acked, self.now)
+        self.y.is_acknowledged(self.segment, self.x.acked, self.now)
         self.x.note_ack(self.segment.ack)
         self.x.window = window
         if self.segment.marks & Mark.HAS_SACK:
@@ -200,7 +220,7 @@ class Step:
         self._meet(self.x, Event.SENT_SYN_ACK, Evidence.INFERRED)
         self._meet(self.y, Event.RECEIVED_SYN_ACK, Evidence.INFERRED)
         self._meet(self.x, Event.RECEIVED_ACK_OF_SYN, Evidence.INFERRED)
-        self.x.syn_ack_acked = self.now
+        self.x.syn_ack_acked = self._here
 
     def _acknowledges_syn(self) -> None:
         x, y = self.x, self.y
@@ -208,8 +228,10 @@ class Step:
             return
         if y.has_met(Event.RECEIVED_ACK_OF_SYN):
             return
+        y.syn_ack_acked = self._here
+        if y.third_ack_in_doubt:
+            return
         self._meet(y, Event.RECEIVED_ACK_OF_SYN)
-        y.syn_ack_acked = self.now
         if self.connection.round_trip is None and x.last_copy and x.syns == 1 and y.syn_acks == 1:
             self.connection.round_trip = self.now - x.last_copy.time
 
@@ -220,6 +242,7 @@ class Step:
         if not x.has_met(Event.SENT_SYN_ACK) or y.syn_payload or not beyond:
             return
         x.open_for_sure = True
+        x.resolve_doubt()
         times = [copy.time for copy in (x.last_copy,) if copy]
         times += [time for time in (y.last_time,) if time is not None]
         time = max(times, default=self.now)
@@ -240,7 +263,7 @@ class Step:
                 return
         connection.probe = False
         for side in connection.sides:
-            if side.first.event == Event.FIRST_FRAME:
+            if side.beginning.event == Event.FIRST_FRAME:
                 side.pick_up()
 
     def _acknowledges_the_unseen(self) -> None:
@@ -252,7 +275,7 @@ class Step:
             return
         y.missed_until = ack
         if missed == 1 and not y.fin_inferred and y.state != State.SYN_SENT:
-            y.infer_fin(ack)
+            y.infer_fin(ack, self.now)
             x.withdraw(Event.LOST_TRACK)
             y.withdraw(Event.LOST_TRACK)
             self._meet(y, Event.SENT_FIN, Evidence.INFERRED)
@@ -272,12 +295,13 @@ class Step:
         if not y.has_met(Event.RECEIVED_ACK_OF_FIN):
             evidence = Evidence.INFERRED if inferred else Evidence.OBSERVED
             self._meet(y, Event.RECEIVED_ACK_OF_FIN, evidence)
-            y.fin_acked = self.now
+        y.fin_acked = self._here
 
     def _take_back_unseen_acknowledgement(self) -> None:
         """Silence told that ``x`` had received the FIN; its own ACK says that it has not (section 8)."""
-        self.x.withdraw(Event.RECEIVED_FIN)
-        self.y.withdraw(Event.RECEIVED_ACK_OF_FIN)
+        if self.x.withdraw(Event.RECEIVED_FIN):
+            self.y.withdraw(Event.RECEIVED_ACK_OF_FIN)
+            self.y.sent_times = 0
 
     def _first_closer_is(self, side: Side) -> None:
         connection = self.connection
@@ -304,15 +328,31 @@ class Step:
             x.numbers_start_at(segment.seq)
         if segment.has(SYN):
             return
-        if segment.payload or segment.has(FIN):
+        is_keep_alive = self._is_keep_alive()
+        if is_keep_alive:
+            x.sends_keep_alive()
+        if (segment.payload or segment.has(FIN)) and not is_keep_alive:
             self._transmit()
         if segment.payload:
-            self._payload()
+            self._payload(is_keep_alive)
         if distance(segment.end, x.snd_nxt) <= HALF_WINDOW:
-            if ahead(segment.end, x.snd_nxt):
-                x.snd_nxt = segment.end
+            self._arrives()
+
+    def _is_keep_alive(self) -> bool:
+        """Or a window probe."""
+        x, y, segment = self.x, self.y, self.segment
+        if segment.has(FIN) or segment.seq != (x.snd_nxt - 1) % 2**32:
+            return False
+        is_acknowledged = y.acked is not None and not behind(y.acked, x.snd_nxt)
+        return segment.payload == 0 or (segment.payload == 1 and is_acknowledged)
+
+    def _arrives(self) -> None:
+        x, segment = self.x, self.segment
+        if ahead(segment.end, x.snd_nxt):
+            x.snd_nxt = segment.end
+            if segment.payload:
                 x.last_data = self.now
-            x.has_arrived(segment.seq, segment.end)
+        x.has_arrived(segment.seq, segment.end)
 
     def _transmit(self) -> None:
         x, y, segment = self.x, self.y, self.segment
@@ -320,13 +360,14 @@ class Step:
         if is_new or y.acked is None or not ahead(segment.seq, y.acked):
             x.transmit(self.now, is_repeat=not is_new)
 
-    def _payload(self) -> None:
+    def _payload(self, is_keep_alive: bool) -> None:
         x, end = self.x, self.segment.end
         if x.fin_inferred and not behind(end, x.fin_end):
             self._retract_fin(x, self.y)
         self._find_missed(end)
-        if not ahead(end, x.snd_nxt):
-            self._count_old_payload()
+        is_repeated_fin = self.segment.has(FIN) and x.fin_seen
+        if not ahead(end, x.snd_nxt) and not is_keep_alive and not is_repeated_fin:
+            x.retransmits += behind(self.segment.seq, x.contiguous) or self._last_data_is_old()
 
     def _find_missed(self, end: int) -> None:
         """What the capture missed was sent again: nobody is lost track of any more."""
@@ -334,15 +375,6 @@ class Step:
             self.x.has_missed = False
             self.x.withdraw(Event.LOST_TRACK)
             self.y.withdraw(Event.LOST_TRACK)
-
-    def _count_old_payload(self) -> None:
-        x, y, segment = self.x, self.y, self.segment
-        acknowledged = y.acked is not None and not behind(y.acked, segment.end)
-        if segment.payload == 1 and segment.end == x.snd_nxt and acknowledged:
-            x.keepalives += 1
-        elif behind(segment.seq, x.contiguous) or self._last_data_is_old():
-            x.retransmits += 1
-            self.counted_as_retransmission = True
 
     def _last_data_is_old(self) -> bool:
         last = self.x.last_data
@@ -359,7 +391,7 @@ class Step:
         if x.fin_inferred and end != x.fin_end:
             self._retract_fin(x, self.y)
         self._find_missed(end)
-        x.see_fin(end)
+        x.see_fin(end, self.now)
         self._first_closer_is(x)
         closed_before = self.connection.first_closer == self.connection.closer(y)
         if closed_before and behind(segment.ack, y.fin_end):
@@ -373,10 +405,12 @@ class Step:
     def _repeated_fin(self) -> None:
         x = self.x
         x.fins += 1
-        x.retransmits += not self.counted_as_retransmission
+        x.retransmits += 1
         self._remember_copy()
-        if not self.connection.crossed(self.now, x.fin_acked):
-            x.withdraw(Event.RECEIVED_ACK_OF_FIN)
+        if x.withdraw(Event.RECEIVED_ACK_OF_FIN) and x.fin_acked:
+            time, frame = x.fin_acked
+            if self.connection.crossed(self.now, time):
+                x.meet(Event.RECEIVED_ACK_OF_FIN, time, Evidence.OBSERVED, frame)
         if self.y.acked is None or behind(self.y.acked, x.fin_end):  # it was thought acknowledged unseen
             self.y.withdraw(Event.RECEIVED_FIN)
 
@@ -388,10 +422,10 @@ class Step:
         x.withdraw(Event.TIMER_FIN_WAIT2)
         x.withdraw(Event.TIMER_RETRANSMISSION)
         if not x.used or ahead(end, x.snd_nxt):
-            x.withdraw(Event.REUSED)
+            self.was_not_reused = x.withdraw(Event.REUSED)
         if not self.connection.crossed(self.now, x.last_rst) or ahead(end, x.last_rst_number):
             x.withdraw(Event.SENT_RST)
-        if x.state == State.CLOSE and not self.connection.crossed(self.now, x.fin_acked):
+        if x.state == State.CLOSE and not self._fin_acknowledged_lately():
             x.withdraw(Event.RECEIVED_ACK_OF_FIN)
         if x.withdraw(Event.RECEIVED_RST):
             if x.rst_was_sure and self.connection.crossed(self.now, x.rst_received):
@@ -399,75 +433,6 @@ class Step:
             else:
                 self.y.suspicious_rsts += 1
 
-    # --- section 7: RST -------------------------------------------------------------------------
-
-    def _rst(self) -> None:
-        x, y = self.x, self.y
-        x.rsts += 1
-        surely = self._rst_is_expected()
-        acceptable = surely or self._rst_may_be_acceptable()
-        self._rst_to_what_was_no_socket()
-        if not acceptable:
-            x.suspicious_rsts += 1
-            return
-        if not x.used or self._rst_is_of_its_sender():
-            self._end_by_own_rst()
-        x.last_rst, x.last_rst_number = self.now, self.segment.seq
-        self._meet(y, Event.RECEIVED_RST)
-        y.rst_received, y.rst_was_sure = self.now, surely
-
-    def _rst_in_syn_sent(self) -> bool:
-        """RFC 9293, 3.10.7.3: it has to acknowledge the SYN."""
-        x, y, segment = self.x, self.y, self.segment
-        if segment.has(ACK):
-            return not y.iss_known or between(y.iss + 1, segment.ack, y.iss + 1 + y.syn_payload)
-        return x.iss_known and segment.seq == x.snd_nxt
-
-    @property
-    def _attempts(self) -> bool:
-        return self.y.state == State.SYN_SENT and not self.y.has_met(Event.SENT_SYN_ACK)
-
-    def _rst_is_expected(self) -> bool:
-        x, y, seq = self.x, self.y, self.segment.seq
-        if self._attempts:
-            return self._rst_in_syn_sent()
-        if x.used and seq == x.contiguous:
-            return True
-        if y.acked is None:
-            return not x.used
-        before_fin = x.fin_known and seq == (y.acked - 1) % 2**32
-        return seq in (y.acked, y.sack_right) or before_fin
-
-    def _rst_may_be_acceptable(self) -> bool:
-        x, y, seq = self.x, self.y, self.segment.seq
-        if self._attempts:
-            return False
-        if y.acked is None:
-            return x.used and seq == x.snd_nxt
-        in_window = ahead(seq, y.acked) and (seq - y.acked) % 2**32 < max(y.window, 65536)
-        return y.state != State.TIME_WAIT and in_window
-
-    def _rst_to_what_was_no_socket(self) -> None:
-        x, y, segment, connection = self.x, self.y, self.segment, self.connection
-        if connection.handshake:
-            if x.state == State.SYN_SENT and x.frames == 1:
-                x.begin(State.CLOSE, x.first.time, x.first.frame)
-            return
-        lone = x.frames == 1 and y.frames - y.duplicates == 1 and y.bytes == 0 and not y.fin_known
-        if lone and not segment.has(ACK) and segment.seq == y.acked:
-            connection.probe = True
-            for side in (x, y):
-                side.begin(State.CLOSE, side.first.time, side.first.frame)
-
-    def _rst_is_of_its_sender(self) -> bool:
-        x, y, seq = self.x, self.y, self.segment.seq
-        return not ahead(seq, x.snd_nxt) and (y.acked is None or not behind(seq, y.acked))
-
-    def _end_by_own_rst(self) -> None:
-        x, y = self.x, self.y
-        answers_syn_ack = y.syn_acks and self.segment.seq == x.snd_nxt
-        if x.state == State.SYN_SENT and answers_syn_ack:
-            copy = y.last_copy
-            time, frame = (copy.time, copy.frame) if copy else (self.now, self.segment.frame)
-            x.meet(Event.RECEIVED_SYN_ACK, time, Evidence.OBSERVED, frame)
-        self._meet(x, Event.SENT_RST)
+    def _fin_acknowledged_lately(self) -> bool:
+        acknowledged = self.x.fin_acked
+        return acknowledged is not None and self.connection.crossed(self.now, acknowledged.time)

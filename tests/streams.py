@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ MILLISECOND = 1_000_000
 SECOND = 1000 * MILLISECOND
 START = 1_700_000_000 * SECOND
 CLIENT_PORT, SERVER_PORT = 40_000, 80
+IPV6_NETWORK = 0x2001_0DB8 << 32
 
 
 class Sent(NamedTuple):
@@ -33,8 +34,10 @@ class Sent(NamedTuple):
     sack: tuple[int, int] | None = None
     ip_id: int = 0
     tunnel: int = 0
-    bad_checksum: bool = False
+    checksum: Checksum = Checksum.GOOD
     client: int = 1
+    version: int = 4
+    network: int = 0  # upper half of both addresses
 
 
 def as_segments(stream: Iterable[Sent]) -> np.ndarray[Any, np.dtype[Any]]:
@@ -54,12 +57,12 @@ def _fill(row: Any, sent: Sent, time: int, frame: int) -> None:
     (row["src_lo"], row["src_port"]), (row["dst_lo"], row["dst_port"]) = (
         (client, server) if sent.from_client else (server, client)
     )
-    row["time"], row["frame"], row["version"] = time, frame, 4
+    row["src_hi"] = row["dst_hi"] = sent.network
+    row["time"], row["frame"] = time, frame
     for name in ("seq", "ack"):
         row[name] = getattr(sent, name) % 2**32
-    for name in ("flags", "payload", "window", "wscale", "ip_id", "tunnel"):
+    for name in ("flags", "payload", "window", "wscale", "ip_id", "tunnel", "checksum", "version"):
         row[name] = getattr(sent, name)
-    row["checksum"] = Checksum.BAD if sent.bad_checksum else Checksum.GOOD
     if sent.timestamps:
         row["tsval"], row["tsecr"] = sent.timestamps
         row["marks"] |= Mark.HAS_TIMESTAMP
@@ -75,39 +78,51 @@ _BASES = (2**32 - 3, 2**31 - 2)
 _FLAGS = (ACK, SYN, SYN | ACK, ACK | FIN, RST, RST | ACK, PSH | ACK)
 _GAPS = (MILLISECOND, 0, 30 * MILLISECOND, 300 * MILLISECOND, 3 * SECOND, 61 * SECOND, 300 * SECOND)
 _FAR = (2**16, 2**24, 2**24 + 1, 2**30, 2**31 - 1, 2**31)
+_NUMBERS = (0, 1, 2, 3, 4) * 6 + tuple(range(-2, 9)) + _FAR
+_RARELY = (False,) * 15 + (True,)
 
 
-def _number(base: int) -> st.SearchStrategy[int]:
-    near = st.integers(0, 4)
-    return st.one_of(near, near, near, st.integers(-2, 8), st.sampled_from(_FAR)).map(base.__add__)
+def _wild_segment(choices: bytes) -> Sent:
+    """Any flags, numbers near each other, gaps small, large and now and then negative.
 
+    A byte for each choice: one number is drawn for a segment, and smaller ones make it plainer.
+    """
+    rest = iter(choices)
 
-@st.composite
-def wild_segment(draw: st.DrawFn) -> Sent:
-    """Any flags, numbers near each other, gaps small, large and now and then negative."""
-    from_client = draw(st.booleans())
+    def one_of(options: Sequence[Any]) -> Any:
+        return options[next(rest) % len(options)]
+
+    from_client = one_of((True, False))
     own, other = _BASES if from_client else _BASES[::-1]
-    rarely = st.integers(0, 15).map(lambda number: number == 15)
+    echo = next(rest)
     return Sent(
-        gap=-5 * MILLISECOND if draw(rarely) else draw(st.sampled_from(_GAPS)),
+        gap=-5 * MILLISECOND if one_of(_RARELY) else one_of(_GAPS),
         from_client=from_client,
-        flags=draw(st.one_of(st.sampled_from(_FLAGS), st.sampled_from(_FLAGS), st.integers(0, 63))),
-        seq=draw(_number(own)),
-        ack=draw(_number(other)),
-        payload=draw(st.sampled_from((0, 0, 0, 1, 2, 3))),
-        window=draw(st.sampled_from((0, 1000, 65535))),
-        wscale=draw(st.sampled_from((-1, -1, 7, 14))),
-        timestamps=draw(st.none() | st.tuples(st.integers(0, 3), st.integers(0, 3))),
-        sack=(other, draw(_number(other))) if draw(rarely) else None,
-        ip_id=draw(st.sampled_from((0, 1, 2, 3))),
-        tunnel=1 if draw(rarely) else 0,
-        bad_checksum=draw(rarely),
-        client=draw(st.sampled_from((1, 1, 1, 2))),
+        flags=one_of(_FLAGS * 18 + tuple(range(64))),
+        seq=own + one_of(_NUMBERS),
+        ack=other + one_of(_NUMBERS),
+        payload=one_of((0, 0, 0, 1, 2, 3)),
+        window=one_of((1000, 0, 65535)),
+        wscale=one_of((-1, -1, 7, 14)),
+        timestamps=(echo // 2 % 4, echo // 8 % 4) if echo % 2 else None,
+        sack=(other, other + one_of(_NUMBERS)) if one_of(_RARELY) else None,
+        ip_id=one_of((0, 1, 2, 3)),
+        tunnel=int(one_of(_RARELY)),
+        checksum=one_of((Checksum.UNKNOWN,) * 12 + tuple(Checksum)),
+        client=one_of((1, 1, 1, 1, 1, 1, 1, 2)),
+        version=6 if one_of(_RARELY) else 4,
+        network=IPV6_NETWORK if one_of(_RARELY) else 0,
     )
 
 
+def _short_or_long(elements: st.SearchStrategy[Any], max_size: int) -> st.SearchStrategy[list[Any]]:
+    """Lists that are short, as by themselves they are, and as many long ones."""
+    long = st.lists(elements, min_size=max_size // 2, max_size=max_size)
+    return st.lists(elements, max_size=max_size) | long
+
+
 def wild_streams(max_size: int = 40) -> st.SearchStrategy[list[Sent]]:
-    return st.lists(wild_segment(), max_size=max_size)
+    return _short_or_long(st.binary(min_size=20, max_size=20).map(_wild_segment), max_size)
 
 
 # --- two hosts -----------------------------------------------------------------------------------
@@ -250,16 +265,14 @@ _HOSTS: dict[str, Callable[[Lab], Host]] = {
     "server": lambda lab: lab.server,
 }
 _DEEDS = ("open", "send", "close", "reset", "repeat", "keep_alive", "acknowledge")
-_WEIGHED_DEEDS = ("send", "send", "close", "close", "repeat", "open", "reset", "keep_alive", "acknowledge")
-_STEPS = st.one_of(
-    st.tuples(st.just("deliver"), st.sampled_from((0, 0, 0, 0, 0, 0, 1, 2))),
-    st.tuples(st.just("deliver"), st.just(0)),
-    st.tuples(st.just("deliver"), st.just(0)),
-    st.tuples(st.just("lose"), st.sampled_from((0, 1))),
-    st.tuples(st.just("wait"), st.sampled_from((200 * MILLISECOND, SECOND, 3 * SECOND, 61 * SECOND))),
-    st.tuples(st.sampled_from(_WEIGHED_DEEDS), st.sampled_from(tuple(_HOSTS))),
-    st.tuples(st.sampled_from(_WEIGHED_DEEDS), st.sampled_from(tuple(_HOSTS))),
-)
+#: What may happen next, as often as it is named here.
+_STEPS: tuple[tuple[str, Any], ...] = (
+    *[("deliver", 0)] * 24, ("deliver", 1), ("deliver", 2),
+    *[("lose", 0)] * 3, ("lose", 1),
+    *[("wait", gap) for gap in (200 * MILLISECOND, SECOND, 3 * SECOND, 61 * SECOND)] * 2,
+    *[(deed, host) for deed in _DEEDS for host in _HOSTS],
+    *[(deed, host) for deed in ("send", "send", "close", "repeat", "acknowledge") for host in _HOSTS],
+)  # fmt: skip
 
 
 def _play(steps: list[tuple[str, Any]], timestamps: bool, shake_hands: bool) -> list[Sent]:
@@ -277,53 +290,114 @@ def _play(steps: list[tuple[str, Any]], timestamps: bool, shake_hands: bool) -> 
 
 
 @st.composite
-def faithful_streams(draw: st.DrawFn, max_steps: int = 40) -> list[Sent]:
+def faithful_streams(draw: st.DrawFn, max_steps: int = 60) -> list[Sent]:
     """What two hosts said to each other, all of it, in order."""
-    steps = draw(st.lists(_STEPS, max_size=max_steps))
+    steps = draw(_short_or_long(st.sampled_from(_STEPS), max_steps))
     return _play(steps, draw(st.booleans()), draw(st.sampled_from((True, True, True, False))))
 
 
-def _drop(stream: list[Sent], place: int) -> None:
+# --- what a capture makes of it ------------------------------------------------------------------
+
+
+def _drop(stream: list[Sent], place: int, _: int) -> None:
     del stream[place]
 
 
-def _show_twice(stream: list[Sent], place: int) -> None:
+def _show_twice(stream: list[Sent], place: int, _: int) -> None:
     stream.insert(place + 1, stream[place]._replace(gap=MILLISECOND // 100))
 
 
-def _show_late(stream: list[Sent], place: int) -> None:
+def _show_late(stream: list[Sent], place: int, _: int) -> None:
     segment = stream.pop(place)
     stream.insert(place + 3, segment._replace(gap=0))
 
 
-def _swap(stream: list[Sent], place: int) -> None:
+def _swap(stream: list[Sent], place: int, _: int) -> None:
     stream[place : place + 2] = stream[place : place + 2][::-1]
 
 
-def _delay(stream: list[Sent], place: int) -> None:
-    stream[place] = stream[place]._replace(gap=stream[place].gap + SECOND)
+def _delay(stream: list[Sent], place: int, choice: int) -> None:
+    gap = (SECOND, 4 * SECOND, -5 * MILLISECOND)[choice % 3]
+    stream[place] = stream[place]._replace(gap=stream[place].gap + gap)
 
 
-def _begin_here(stream: list[Sent], place: int) -> None:
+def _begin_here(stream: list[Sent], place: int, _: int) -> None:
     del stream[: min(place, 6)]
 
 
-def _repeat_much_later(stream: list[Sent], place: int) -> None:
+def _see_one_side(stream: list[Sent], place: int, _: int) -> None:
+    stream[:] = [segment for segment in stream if segment.from_client == stream[place].from_client]
+
+
+def _repeat_much_later(stream: list[Sent], place: int, _: int) -> None:
     stream.append(stream[place]._replace(gap=65 * SECOND, ip_id=stream[place].ip_id + 500))
 
 
+def _another(segment: Sent, choice: int) -> Sent:
+    """A segment that differs in one thing."""
+    by = (1, -1, 2)[choice % 3]
+    changes: tuple[dict[str, Any], ...] = (
+        *[{"flags": flags} for flags in (RST, RST | ACK, SYN, SYN | ACK, FIN | ACK, ACK, FIN)],
+        {"seq": segment.seq + by},
+        {"ack": segment.ack + by},
+        {"payload": max(0, segment.payload + by)},
+        {"window": 0},
+        {"wscale": 14},
+        {"timestamps": (5, 2)},
+        {"sack": (segment.ack + 2, segment.ack + 3)},
+        *[{"checksum": checksum} for checksum in (Checksum.BAD, Checksum.OFFLOADED)],
+        {"tunnel": 1},
+    )
+    return segment._replace(**changes[choice // 3 % len(changes)])
+
+
+def _change(stream: list[Sent], place: int, choice: int) -> None:
+    stream[place] = _another(stream[place], choice)
+
+
+def _forge(stream: list[Sent], place: int, choice: int) -> None:
+    forged = _another(_another(stream[place], choice), choice // 60)
+    stream.insert(place + choice % 2, forged._replace(ip_id=stream[place].ip_id + 700))
+
+
+def _repeat(stream: list[Sent], place: int, choice: int) -> None:
+    """Send it again, and again, at growing intervals."""
+    for number in range(1, 2 + choice % 3):
+        again = stream[place]._replace(gap=2**number * SECOND // 4, ip_id=stream[place].ip_id + 900 + number)
+        stream.insert(place + number, again)
+
+
+def _fill_accept_queue(stream: list[Sent], _: int, choice: int) -> None:
+    """The third ACK finds no place, so the SYN-ACK is sent and acknowledged again."""
+    flags = [segment.flags for segment in stream]
+    if SYN | ACK not in flags:
+        return
+    place = flags.index(SYN | ACK)
+    for number, again in enumerate(stream[place : place + 2] * (1 + choice % 3)):
+        gap = MILLISECOND if number % 2 else SECOND + 2**number * SECOND // 4
+        stream.insert(place + 2 + number, again._replace(gap=gap, ip_id=again.ip_id + 800 + number))
+
+
+def _answer_with_rst(stream: list[Sent], place: int, _: int) -> None:
+    segment = stream[place]
+    rst = Sent(from_client=not segment.from_client, flags=RST, seq=segment.ack, client=segment.client)
+    stream.insert(place + 1, rst)
+
+
 _PERTURBATIONS = (
-    _drop, _drop, _drop, _show_twice, _show_late, _swap, _swap, _delay, _begin_here, _repeat_much_later,
+    _drop, _drop, _drop, _show_twice, _show_late, _swap, _swap, _delay, _begin_here, _see_one_side,
+    _repeat_much_later, _change, _change, _forge, _forge, _repeat, _fill_accept_queue, _answer_with_rst,
 )  # fmt: skip
+_CHOICES = st.tuples(st.sampled_from(_PERTURBATIONS), st.integers(0, 63), st.integers(0, 2**12 - 1))
 
 
 @st.composite
-def perturbed_streams(draw: st.DrawFn, max_steps: int = 40) -> list[Sent]:
-    """What a capture may make of what two hosts said to each other."""
+def perturbed_streams(draw: st.DrawFn, max_steps: int = 60) -> list[Sent]:
+    """What a capture may make of what two hosts said to each other, and others in their name."""
     stream = draw(faithful_streams(max_steps))
-    for perturb in draw(st.lists(st.sampled_from(_PERTURBATIONS), max_size=6)):
+    for perturb, place, choice in draw(st.lists(_CHOICES, min_size=1, max_size=8)):
         if stream:
-            perturb(stream, draw(st.integers(0, len(stream) - 1)))
+            perturb(stream, place % len(stream), choice)
     return stream
 
 

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import infer
-from reference_sockets import Interval
+from reference_sockets import Interval, Side
 from streams import (
     ACK,
     FIN,
     MILLISECOND,
     RST,
+    SECOND,
     SYN,
     Sent,
     any_streams,
@@ -26,50 +27,77 @@ from streams import (
 )
 from tcpstates.inference.engine import Engine, Inference
 from tcpstates.inference.timers import PROFILES, Timers
+from tcpstates.schema import NO_TIME
 from tcpstates.states import TRANSITIONS, Event, Evidence, State
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COUNTERS = (
+#: What of a connection and of a side is compared, by their names in the schema.
+OF_CONNECTION = ("start", "end", "tunnel", "first_frame", "last_frame", "first_closer", "handshake", "probe")
+OF_SIDE = (
+    "first", "last", "last_data", "fin_time",
     "frames", "bytes", "retransmits", "duplicates", "keepalives",
     "syns", "syn_acks", "fins", "rsts", "suspicious_rsts",
 )  # fmt: skip
 
-timers_of_hosts = st.sampled_from((PROFILES["linux"], PROFILES["rfc9293"]))
-rest_of_capture = st.sampled_from((0, 1, 59_000_000_000, 60_000_000_000, 1_000_000_000_000))
+timers_of_hosts = st.sampled_from([*PROFILES.values(), PROFILES["linux"], PROFILES["rfc9293"]])
+rest_of_capture = st.sampled_from([0, 1, *(SECOND * rest for rest in (1, 4, 59, 60, 1000))])
+checksum_modes = st.sampled_from(("auto", "verify", "ignore"))
 
 
 class SideOf(NamedTuple):
     """What either engine says of one side."""
 
-    port: int
-    first_closer: int
-    counters: dict[str, int]
+    address: tuple[int, int, int]
+    facts: dict[str, int]
     timeline: list[Interval]
 
 
-def compiled(segments: Array, now: int, timers: Timers, slices: tuple[int, ...] = ()) -> Inference:
+class ConnectionOf(NamedTuple):
+    """What either engine says of one connection."""
+
+    version: int
+    older: int
+    facts: dict[str, int]
+    client: SideOf
+    server: SideOf
+
+
+class Inferred(NamedTuple):
+    """What either engine says of a capture."""
+
+    connections: list[ConnectionOf]
+    bad_checksums: int
+
+
+def compiled(
+    segments: Array, now: int, timers: Timers, slices: tuple[int, ...] = (), checksums: str = "auto"
+) -> Inference:
     """What the compiled engine says, fed in slices that end at these places."""
-    engine = Engine(timers, seed=7)
+    engine = Engine(timers, checksums, seed=7)
     for part in np.split(segments, sorted(slices)):
         engine.feed(part)
     return engine.finish(now)
 
 
-def sides_of_compiled(inference: Inference) -> list[SideOf]:
-    sides = []
-    for index, row in enumerate(inference.sides):
-        mine = (inference.transitions["conn"] == index // 2) & (inference.transitions["side"] == index % 2)
-        counters = {name: int(row[name]) for name in COUNTERS}
-        sides.append(
-            SideOf(
-                int(row["port"]),
-                int(inference.connections["first_closer"][index // 2]),
-                counters,
-                timeline_of(inference.transitions[mine]),
-            )
-        )
-    return sides
+def by_compiled(inference: Inference) -> Inferred:
+    sides = [_side_of_compiled(inference, index) for index in range(len(inference.sides))]
+    connections = [
+        ConnectionOf(int(row["version"]), int(row["older"]), _facts(row, OF_CONNECTION), client, server)
+        for row, client, server in zip(inference.connections, sides[::2], sides[1::2], strict=True)
+    ]
+    return Inferred(connections, inference.bad_checksums)
+
+
+def _side_of_compiled(inference: Inference, index: int) -> SideOf:
+    row, rows = inference.sides[index], inference.transitions
+    mine = (rows["conn"] == index // 2) & (rows["side"] == index % 2)
+    address = int(row["addr_hi"]), int(row["addr_lo"]), int(row["port"])
+    return SideOf(address, _facts(row, OF_SIDE), timeline_of(rows[mine]))
+
+
+def _facts(row: Any, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: int(row[name]) for name in names}
 
 
 def timeline_of(rows: Array) -> list[Interval]:
@@ -85,32 +113,45 @@ def timeline_of(rows: Array) -> list[Interval]:
     ]
 
 
-def sides_of_reference(segments: Array, now: int, timers: Timers) -> list[SideOf]:
-    return [
-        SideOf(
-            side.key[3],
-            int(connection.first_closer),
-            {name: getattr(side, name) for name in COUNTERS},
-            side.timeline(),
+def by_reference(segments: Array, now: int, timers: Timers, checksums: str) -> Inferred:
+    connections = infer(segments, now, timers, checksums)
+    number = {id(connection): conn for conn, connection in enumerate(connections)}
+    said = [
+        ConnectionOf(
+            connection.client.key[0],
+            number.get(id(connection.older), -1),
+            _attributes(connection, OF_CONNECTION),
+            *(_side_of_reference(side) for side in connection.sides),
         )
-        for connection in infer(segments, now, timers)
-        for side in connection.sides
+        for connection in connections
     ]
+    return Inferred(said, sum(connection.damaged for connection in connections))
+
+
+def _side_of_reference(side: Side) -> SideOf:
+    _version, *address = side.key
+    return SideOf((address[0], address[1], address[2]), _attributes(side, OF_SIDE), side.timeline())
+
+
+def _attributes(thing: object, names: tuple[str, ...]) -> dict[str, int]:
+    values = {name: getattr(thing, name) for name in names}
+    return {name: NO_TIME if value is None else int(value) for name, value in values.items()}
 
 
 def end_of(segments: Array, rest: int) -> int:
     return int(segments["time"].max(initial=0)) + rest
 
 
-def agree(stream: list[Sent], timers: Timers, rest: int) -> None:
+def agree(stream: list[Sent], timers: Timers, rest: int, checksums: str = "auto") -> None:
     segments = as_segments(stream)
     now = end_of(segments, rest)
-    assert sides_of_compiled(compiled(segments, now, timers)) == sides_of_reference(segments, now, timers)
+    inference = compiled(segments, now, timers, checksums=checksums)
+    assert by_compiled(inference) == by_reference(segments, now, timers, checksums)
 
 
-@given(wild_streams(), timers_of_hosts, rest_of_capture)
-def test_engines_agree_on_wild_streams(stream: list[Sent], timers: Timers, rest: int) -> None:
-    agree(stream, timers, rest)
+@given(wild_streams(), timers_of_hosts, rest_of_capture, checksum_modes)
+def test_engines_agree_on_wild_streams(stream: list[Sent], timers: Timers, rest: int, checksums: str) -> None:
+    agree(stream, timers, rest, checksums)
 
 
 @given(faithful_streams(), timers_of_hosts, rest_of_capture)
@@ -118,9 +159,11 @@ def test_engines_agree_on_what_hosts_say(stream: list[Sent], timers: Timers, res
     agree(stream, timers, rest)
 
 
-@given(perturbed_streams(), timers_of_hosts, rest_of_capture)
-def test_engines_agree_on_imperfect_captures(stream: list[Sent], timers: Timers, rest: int) -> None:
-    agree(stream, timers, rest)
+@given(perturbed_streams(), timers_of_hosts, rest_of_capture, checksum_modes)
+def test_engines_agree_on_imperfect_captures(
+    stream: list[Sent], timers: Timers, rest: int, checksums: str
+) -> None:
+    agree(stream, timers, rest, checksums)
 
 
 SYN_OF_CLIENT = Sent(flags=SYN, seq=100, ip_id=1)
@@ -154,6 +197,43 @@ DISPUTED = {
     "two fields change alike, and the frame is another": [
         THIRD_ACK._replace(sack=(600, 700)),
         THIRD_ACK._replace(sack=(602, 700), ip_id=THIRD_ACK.ip_id ^ 600 ^ 602),
+    ],
+    "a FIN acknowledged unseen was not, says the peer's first ACK, whatever its number": [
+        FIN_OF_CLIENT._replace(seq=2**31 + 101),
+        Sent(gap=4 * SECOND, from_client=False, seq=501, ack=2**31 + 101, payload=2, ip_id=1),
+    ],
+    "a SYN-ACK is repeated of which no copy was captured": [
+        SYN_OF_CLIENT,
+        THIRD_ACK,
+        SYN_ACK._replace(gap=SECOND),
+        FIN_OF_CLIENT._replace(payload=2),
+        THIRD_ACK._replace(gap=2 * SECOND, ip_id=4),
+    ],
+    "a third ACK in doubt was the one that revealed the handshake": [
+        SYN_OF_CLIENT,
+        Sent(from_client=False, seq=501, ack=101, ip_id=1),
+        THIRD_ACK._replace(ack=502),
+        SYN_ACK._replace(gap=SECOND, ip_id=2),
+        Sent(from_client=False, seq=502, ack=103, ip_id=3),
+    ],
+    "what a SYN-ACK answers was captured, as a repeat": [
+        SYN_OF_CLIENT,
+        THIRD_ACK,
+        SYN_ACK,
+        Sent(flags=SYN | ACK, seq=100, ack=501, ip_id=4),
+    ],
+    "a third ACK is in doubt, and the SYN-ACK's copies forgotten": [
+        SYN_ACK,
+        THIRD_ACK,
+        SYN_ACK._replace(gap=61 * SECOND, ip_id=2),
+        THIRD_ACK._replace(ack=502, ip_id=3),
+        Sent(from_client=False, seq=501, ack=101, payload=1, ip_id=3),
+    ],
+    "a SYN captured late, in a connection picked up, awaits no answer": [
+        Sent(flags=ACK, seq=600, ack=101, ip_id=1),
+        Sent(from_client=False, flags=SYN, seq=100, payload=3, ip_id=1),
+        Sent(from_client=False, flags=FIN | ACK, seq=99, ack=600, ip_id=2),
+        Sent(gap=300 * SECOND, from_client=False, seq=100, ack=600, ip_id=3),
     ],
 }
 
@@ -206,10 +286,11 @@ def test_timelines_are_in_order(stream: list[Sent]) -> None:
     """An interval ends where the next begins, so rows in order leave no gap and no overlap."""
     segments = as_segments(stream)
     inference = compiled(segments, end_of(segments, 0), PROFILES["linux"])
-    for index, side in enumerate(sides_of_compiled(inference)):
-        starts = [interval.start for interval in side.timeline]
-        assert starts == sorted(starts)
-        assert starts[0] == inference.connections["start"][index // 2]
+    for connection in by_compiled(inference).connections:
+        for side in (connection.client, connection.server):
+            starts = [interval.start for interval in side.timeline]
+            assert starts == sorted(starts)
+            assert starts[0] == connection.facts["start"]
     order = [(int(row["conn"]), int(row["side"])) for row in inference.transitions]
     assert order == sorted(order)
 
@@ -217,12 +298,17 @@ def test_timelines_are_in_order(stream: list[Sent]) -> None:
 @given(any_streams())
 def test_timelines_follow_the_table(stream: list[Sent]) -> None:
     segments = as_segments(stream)
-    for side in sides_of_compiled(compiled(segments, end_of(segments, 0), PROFILES["linux"])):
-        before = before_the_first(side.timeline[0])
-        for interval in side.timeline:
-            if before is not None:
-                assert TRANSITIONS[before, interval.cause][0] == interval.state
-            before = interval.state
+    for connection in by_compiled(compiled(segments, end_of(segments, 0), PROFILES["linux"])).connections:
+        for side in (connection.client, connection.server):
+            follows_the_table(side.timeline)
+
+
+def follows_the_table(timeline: list[Interval]) -> None:
+    before = before_the_first(timeline[0])
+    for interval in timeline:
+        if before is not None:
+            assert TRANSITIONS[before, interval.cause][0] == interval.state
+        before = interval.state
 
 
 def before_the_first(interval: Interval) -> State | None:
