@@ -767,7 +767,8 @@ def _syn_ack(log, core, flow, x, y, s, now, last):
         if x["iss"] != s["seq"] and x["state"] == SYN_RECV:
             _forget(x, KNOWS_ISS | KNOWS_SEQUENCE)
             _learn_iss(x, s)
-        x["backoff"] = now - x["control_time"]
+        if x["control_time"] != NO_TIME:
+            x["backoff"] = now - x["control_time"]
         is_late = now - x["ack_of_syn_time"] > _crossing(flow)
         if _has(x, RECEIVED_ACK_OF_SYN) and is_late and not x["known"] & OPEN_FOR_SURE:
             _withdraw(log, core, x, RECEIVED_ACK_OF_SYN)
@@ -833,7 +834,11 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         _miss_frames(log, core, flow, x, y, s, now)
     if y["fin"] != NO_FIN and _ahead(ack, y["fin_end"]) >= 0:
         _acknowledge_fin(log, core, x, y, s, now, last)
-    elif y["fin"] == FIN_SEEN and _has(x, RECEIVED_FIN) and _ahead(ack, x["acked"]) >= 0:
+    elif (
+        y["fin"] == FIN_SEEN
+        and _has(x, RECEIVED_FIN)
+        and (not x["known"] & KNOWS_ACK or _ahead(ack, x["acked"]) >= 0)
+    ):
         _take_back_unseen_ack(log, core, x, y)
     if (
         x["state"] == FIN_WAIT2
@@ -862,7 +867,7 @@ def _complete_handshake(log, core, flow, x, y, s, now, last):
         # The server speaks, and the capture missed its SYN-ACK and the third ACK
         _happen(log, core, x, SENT_SYN_ACK, INFERRED, now, s["frame"], s["file"])
         _happen(log, core, y, RECEIVED_SYN_ACK, INFERRED, now, s["frame"], s["file"])
-        x["ack_of_syn_time"] = now
+        x["ack_of_syn_time"], x["ack_of_syn_frame"], x["ack_of_syn_file"] = now, s["frame"], s["file"]
         _happen(log, core, x, RECEIVED_ACK_OF_SYN, INFERRED, now, s["frame"], s["file"])
     if not y["known"] & KNOWS_ISS:
         return
