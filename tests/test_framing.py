@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import builders
@@ -125,6 +125,8 @@ def test_microseconds_are_the_resolution_if_none_is_given() -> None:
     assert scan_time(builders.START // 1000, None) == builders.START
 
 
+@example(ticks=2**63 - 1, tsresol=28, tsoffset=0, big_endian=False)
+@example(ticks=2**64 - 1, tsresol=29, tsoffset=0, big_endian=False)
 @given(
     ticks=st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 2**32)),
     tsresol=st.integers(0, 255),

@@ -246,6 +246,8 @@ _BYTE_ORDER_MAGICS = (b"\x4d\x3c\x2b\x1a", b"\x1a\x2b\x3c\x4d")
 _END_OF_OPTIONS, _IF_TSRESOL, _IF_TSOFFSET = 0, 9, 14
 _SECOND = 1_000_000_000
 _LATEST = int(np.iinfo(np.int64).max)
+#: The finest decimal resolution whose divisor fits 64 bits; a 64-bit count of finer ticks is no nanosecond.
+_FINEST = 28
 
 
 def _interface(
@@ -256,9 +258,9 @@ def _interface(
     interface["linktype"], interface["snaplen"] = linktype, snaplen
     interface["binary"] = exponent if is_binary else 0
     digits = 0 if is_binary else exponent
-    multiplier = 10 ** max(9 - digits, 0)
+    multiplier = 10 ** max(9 - digits, 0) if digits <= _FINEST else 0
     interface["multiplier"] = multiplier
-    interface["divisor"] = min(10 ** max(digits - 9, 0), _LATEST)
+    interface["divisor"] = 10 ** max(digits - 9, 0) if digits <= _FINEST else 1
     interface["largest"] = _LATEST // multiplier if digits <= 9 else np.iinfo(np.uint64).max
     interface["offset"] = max(-_LATEST // 2, min(offset * _SECOND, _LATEST))
     return interface
