@@ -24,8 +24,6 @@ KERNEL_SOURCES = ("compiled.py", "schema.py", "states.py", "capture/*.py", "infe
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_kernels: list[str] = []
-
 
 def kernel(function: _Function) -> _Function:
     """Compile ``function`` at its first call, without the GIL, cached on disk where that is safe.
@@ -36,7 +34,6 @@ def kernel(function: _Function) -> _Function:
     import numba
 
     folder = cache_folder()
-    _kernels.append(f"{Path(function.__code__.co_filename).stem}.{function.__name__}")
     outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
     try:
         return numba.njit(cache=folder is not None, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
@@ -60,16 +57,6 @@ def inlined(function: _Function) -> _Function:
     import numba
 
     return numba.njit(nogil=True, _nrt=False, forceinline=True, **_NO_WRAPPERS)(function)  # type: ignore[no-any-return]
-
-
-def is_cold() -> bool:
-    """Whether a kernel is still to be compiled: the first run ever, or the first of this version."""
-    import numba
-
-    if numba.config.DISABLE_JIT:
-        return False
-    folder = cache_folder()
-    return folder is None or not all(any(folder.glob(f"*/{name}-*.nbi")) for name in _kernels)
 
 
 @functools.cache

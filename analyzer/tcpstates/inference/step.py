@@ -451,16 +451,9 @@ def _find(slots, flows, sockets, log, core, s):
     newest = slots[slot]
     if newest < 0:
         return _open(slots, flows, sockets, log, core, slot, h, s)
-    conn = newest
-    if (
-        s["flags"] & (SYN | RST)
-        or flows[newest]["older"] >= 0
-        or s["tunnel"]
-        or _owns(flows, sockets, newest, s) == 0
-    ):
-        conn = _choose(flows, sockets, core, newest, s)
+    conn = _choose(flows, sockets, core, newest, s)
     if conn < 0:
-        conn = _open(slots, flows, sockets, log, core, slot, h, s)
+        return _open(slots, flows, sockets, log, core, slot, h, s)
     return conn
 
 
