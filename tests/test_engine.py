@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tcpstates.inference.engine import Engine
-from tcpstates.schema import SEGMENTS, Checksum
+from tcpstates.schema import SEGMENTS, Checksum, Fate
 from tcpstates.states import STATE_NAMES
 from transcripts import START, Transcript
 
@@ -555,6 +555,27 @@ def test_thousands_of_connections_keep_their_numbers_and_states() -> None:
     last = result.transitions[np.append(np.diff(result.transitions["side"]) != 0, True)]
     assert set(last["state"][0::2]) == {STATE_NAMES.index("TIME_WAIT")}
     assert set(last["state"][1::2]) == {STATE_NAMES.index("CLOSE")}
+
+
+def test_notes_say_whose_each_segment_is_and_what_it_was_taken_for(talk: Transcript) -> None:
+    talk.opened()
+    talk.again()
+    talk.client("PSH ACK seq=1 ack=1 len=10")
+    talk.client("PSH ACK seq=1 ack=1 len=10 @1")
+    talk.client("ACK seq=10 ack=1 @9")
+    talk.server("RST seq=900000")
+    notes = Engine(seed=1).feed(np.array(talk.rows, SEGMENTS))
+    assert notes["side"].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
+    assert [Fate(fate) for fate in notes["fate"]] == [
+        Fate.OPENING,
+        Fate(0),
+        Fate(0),
+        Fate.DUPLICATE,
+        Fate(0),
+        Fate.RETRANSMISSION,
+        Fate.KEEP_ALIVE,
+        Fate.SUSPICIOUS_RST,
+    ]
 
 
 # Silence ----------------------------------------------------------------------------------------

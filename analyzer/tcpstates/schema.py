@@ -1,7 +1,8 @@
 """Every record and every table, stated once: what kernels, pandas and the documentation agree on.
 
 Two kinds of shape are here. *Records* are numpy structured dtypes: what flows from the capture to
-the engine (``FRAMES``, ``SEGMENTS``) and out of it (``CONNECTIONS``, ``SIDES``, ``TRANSITIONS``).
+the engine (``FRAMES``, ``SEGMENTS``) and out of it (``NOTES``, ``CONNECTIONS``, ``SIDES``,
+``TRANSITIONS``).
 *Tables* are what people get: the names, dtypes, units and titles of their columns.
 
 Times are int64 nanoseconds since the epoch, ``NO_TIME`` for none. Addresses are 128 bits in two
@@ -145,6 +146,27 @@ SEGMENTS = np.dtype(
         ("wscale", "i1"),  # window scale option, -1 for none
         ("checksum", "u1"),  # Checksum
         ("marks", "u1"),  # Mark
+    ],
+    align=True,
+)
+
+
+class Fate(IntFlag):
+    """What the engine took a segment for (``NOTES.fate``)."""
+
+    DUPLICATE = 1  # the capture's second copy of a frame
+    RETRANSMISSION = 2
+    KEEP_ALIVE = 4  # or a window probe
+    SUSPICIOUS_RST = 8  # its receiver had no reason to accept it
+    BAD_CHECKSUM = 16  # left out
+    OPENING = 32  # the first segment of its connection
+
+
+#: What the engine noted of one segment, in the segments' order: for who looks at segments after it.
+NOTES = np.dtype(
+    [
+        ("side", "i4"),  # whose it is: 2 * conn for the client, 2 * conn + 1 for the server
+        ("fate", "u1"),
     ],
     align=True,
 )

@@ -13,7 +13,7 @@ import numpy as np
 from tcpstates.inference import step
 from tcpstates.inference.memory import CHECKSUMS, ENTRIES_PER_SEGMENT, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
-from tcpstates.schema import CONNECTIONS, SIDES, TRANSITIONS
+from tcpstates.schema import CONNECTIONS, NOTES, SIDES, TRANSITIONS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,20 +52,30 @@ class Engine:
     ) -> None:
         chosen = secrets.randbits(64) if seed is None else seed
         self._memory = new_memory(timers, CHECKSUMS[checksums], chosen)
+        self._notes = np.zeros(0, NOTES)
 
-    def feed(self, segments: Array) -> None:
+    def feed(self, segments: Array) -> Array:
         """Take in more segments.
 
         Parameters
         ----------
         segments : SEGMENTS array (n,)
+
+        Returns
+        -------
+        NOTES array (n,)
+            Whose each segment is, and what it was taken for; good until the next call.
         """
+        if len(segments) > len(self._notes):
+            self._notes = np.zeros(len(segments), NOTES)
+        notes = self._notes[: len(segments)]
         with np.errstate(over="ignore"):
             done = 0
             while done < len(segments):
-                done = step.feed(*self._memory, segments, done)
+                done = step.feed(*self._memory, segments, notes, done)
                 if done < len(segments):
                     self._grow()
+        return notes
 
     def finish(self, now: int) -> Inference:
         """What is known when the capture ends, at ``now`` in nanoseconds since the epoch.

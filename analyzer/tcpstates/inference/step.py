@@ -46,7 +46,7 @@ from tcpstates.inference.memory import (
     RESET_EXACT,
     VERIFY,
 )
-from tcpstates.schema import NO_TIME, Checksum, FirstCloser, Mark
+from tcpstates.schema import NO_TIME, Checksum, Fate, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -80,6 +80,9 @@ GOOD, BAD = int(Checksum.GOOD), int(Checksum.BAD)
 HAS_TIMESTAMP, HAS_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
 NO_CLOSER, CLOSED_BY_BOTH = int(FirstCloser.NONE), int(FirstCloser.BOTH)
 CLOSED_BY_CLIENT, CLOSED_BY_SERVER = int(FirstCloser.CLIENT), int(FirstCloser.SERVER)
+
+DUPLICATE, RETRANSMISSION, KEEP_ALIVE = int(Fate.DUPLICATE), int(Fate.RETRANSMISSION), int(Fate.KEEP_ALIVE)
+SUSPICIOUS_RST, BAD_CHECKSUM, OPENING = int(Fate.SUSPICIOUS_RST), int(Fate.BAD_CHECKSUM), int(Fate.OPENING)
 
 MILLISECOND = 1_000_000
 #: Copies of one frame within this time are the capture's doing; the shortest RTO is ten times as long.
@@ -1202,9 +1205,38 @@ def _is_answer_to_probe(flow, x, y, s):
 # --- Kernels -----------------------------------------------------------------------------------
 
 
+@inner
+def _fate(core, x, before, is_opening):
+    """What ``x``'s last segment was taken for: what has been counted since ``before``, see ``_counts``."""
+    fate = 0
+    if x["duplicates"] != before[0]:
+        fate = DUPLICATE
+    if x["retransmits"] != before[1]:
+        fate |= RETRANSMISSION
+    if x["keepalives"] != before[2]:
+        fate |= KEEP_ALIVE
+    if x["suspicious_rsts"] != before[3]:
+        fate |= SUSPICIOUS_RST
+    if core["bad_checksums"] != before[4]:
+        fate |= BAD_CHECKSUM
+    return fate | OPENING if is_opening else fate
+
+
+@inner
+def _counts(core, x):
+    return x["duplicates"], x["retransmits"], x["keepalives"], x["suspicious_rsts"], core["bad_checksums"]
+
+
 @kernel
 def feed(
-    slots: Array, flows: Array, sockets: Array, log: Array, core: Any, segments: Array, start: int
+    slots: Array,
+    flows: Array,
+    sockets: Array,
+    log: Array,
+    core: Any,
+    segments: Array,
+    notes: Array,
+    start: int,
 ) -> int:
     """Move connections by the segments from ``start`` on, in their order.
 
@@ -1212,6 +1244,7 @@ def feed(
     ----------
     slots, flows, sockets, log, core : the fields of memory.Memory
     segments : SEGMENTS array (n,)
+    notes : NOTES array (n,), filled in
     start : int
 
     Returns
@@ -1231,9 +1264,11 @@ def feed(
             _end_old_socket(flows, sockets, log, core, flows[conn]["older"], s)
         i_x = _sender(sockets, conn, s)
         x, was_reused = sockets[i_x], _has(sockets[i_x], REUSED)
+        before, is_opening = _counts(core, x), core["flow_count"] != used
         _step(log, core, flows[conn], x, sockets[i_x ^ 1], s)
         if was_reused and not _has(x, REUSED):
             _disown(flows, sockets, log, core, flows[conn]["newer"], s)
+        notes[i]["side"], notes[i]["fate"] = i_x, _fate(core, x, before, is_opening)
     return len(segments)
 
 
