@@ -566,7 +566,7 @@ def test_notes_say_whose_each_segment_is_and_what_it_was_taken_for(talk: Transcr
     talk.server("RST seq=900000")
     notes = Engine(seed=1).feed(np.array(talk.rows, SEGMENTS))
     assert notes["side"].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
-    assert [Fate(fate) for fate in notes["fate"]] == [
+    assert [Fate(fate) for fate in notes["fate"].tolist()] == [
         Fate.OPENING,
         Fate(0),
         Fate(0),
