@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from reference_icmp import IcmpError, plain_errors, quoted, take_error
 from reference_segments import ACK, FIN, RST, SECOND, SYN, Segment, plain
 from reference_sockets import Connection, Side, between, distance
 from reference_step import Step
@@ -19,14 +20,21 @@ from tcpstates.states import Event, Evidence, State
 NEAR = 1 << 24  # how far a number may lie from the expected one and still be of the connection
 
 
-def infer(segments: Iterable[Any], now: int, timers: Timers, checksums: str) -> list[Connection]:
-    """The connections of ``segments`` (records of a SEGMENTS array) as they stand at ``now``."""
+def infer(
+    segments: Iterable[Any], errors: Iterable[Any], now: int, timers: Timers, checksums: str
+) -> Reference:
+    """What is known of SEGMENTS and ICMP_ERRORS at ``now``; an error comes before what is later than it."""
     reference = Reference(timers, checksums)
-    for row in segments:
-        reference.take(plain(row))
+    waiting = plain_errors(errors)
+    for segment in map(plain, segments):
+        while waiting and waiting[0].time < segment.time:
+            reference.take_error(waiting.pop(0))
+        reference.take(segment)
+    for error in waiting:
+        reference.take_error(error)
     for connection in reference.connections:
         connection.run_timers(connection.client, now, timers)
-    return reference.connections
+    return reference
 
 
 class Reference:
@@ -35,6 +43,7 @@ class Reference:
     def __init__(self, timers: Timers, checksums: str) -> None:
         self.timers, self.checksums = timers, checksums
         self.connections: list[Connection] = []
+        self.stray_errors = 0
         self.newest: dict[frozenset[tuple[int, int, int, int]], Connection] = {}
 
     def take(self, segment: Segment) -> None:
@@ -52,6 +61,14 @@ class Reference:
         if step.was_not_reused:
             for newer in newer_than(connection, self.newest[pair]):
                 newer.forget_forged_syn(segment.source)
+
+    def take_error(self, error: IcmpError) -> None:
+        newest = self.newest.get(frozenset((error.source, error.target)))
+        connection = quoted(generations(newest), error) if newest else None
+        if connection:
+            take_error(connection, error, self.timers, self.checksums)
+        else:
+            self.stray_errors += 1
 
     def _owner(self, newest: Connection | None, segment: Segment) -> Connection | None:
         """The connection that gets the segment (section 2), none if it opens one."""

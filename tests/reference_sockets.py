@@ -7,7 +7,7 @@ means something.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from reference_segments import MILLISECOND, SECOND, Segment
 from tcpstates.inference.timers import Timers
@@ -99,6 +99,8 @@ def _ending(state: State, event: Event) -> State | None:
     match event:
         case Event.SENT_RST | Event.RECEIVED_RST | Event.REUSED if exists or state == State.UNKNOWN:
             return State.CLOSE
+        case Event.RECEIVED_ICMP_ERROR if state in (State.SYN_SENT, State.SYN_RECV):  # 3.9.2.2
+            return State.CLOSE
         case Event.TIMER_2MSL if state == State.TIME_WAIT:  # 3.10.8
             return State.CLOSE
         case Event.TIMER_FIN_WAIT2 if state == State.FIN_WAIT2:
@@ -187,6 +189,8 @@ class Side:
         self.last_rst_number = 0
         self.rst_received: int | None = None
         self.rst_was_sure = False
+        self.icmp_errors = 0
+        self.last_icmp_error: Any = None
         self.time_wait_restarted: int | None = None
         self.held = self.open_for_sure = self.third_ack_in_doubt = self.checksums_can_be_right = False
         self.sent_times = self.sent_at = self.backoff = self.unanswered_keepalives = 0
@@ -421,6 +425,13 @@ class Side:
         self.fin_seen, self.fin_inferred, self.fin_end, self.fin_time = True, False, end, now
 
 
+class FromSource(Protocol):
+    """A segment, or an ICMP error that quotes one."""
+
+    @property
+    def source(self) -> tuple[int, int, int, int]: ...
+
+
 @dataclass
 class Connection:
     """Two sockets and what they share."""
@@ -446,12 +457,12 @@ class Connection:
     def forget_forged_syn(self, source: tuple[int, int, int, int]) -> None:
         """The connection was begun by somebody else than its sender's address says (section 2)."""
         side = self.client if source == self.client.key else self.server
-        opening = {Event.SENT_SYN, Event.TIMER_RETRANSMISSION, Event.REUSED}
+        opening = {Event.SENT_SYN, Event.TIMER_RETRANSMISSION, Event.REUSED, Event.RECEIVED_ICMP_ERROR}
         if side.has_met(Event.SENT_SYN) and {entry.event for entry in side.events} <= opening:
             side.events = []
             self.probe = True
 
-    def ends(self, segment: Segment) -> tuple[Side, Side]:
+    def ends(self, segment: FromSource) -> tuple[Side, Side]:
         """Sender and receiver."""
         if segment.source == self.client.key:
             return self.client, self.server

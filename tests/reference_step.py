@@ -421,6 +421,7 @@ class Step:
         x.withdraw(Event.TIMER_2MSL)
         x.withdraw(Event.TIMER_FIN_WAIT2)
         x.withdraw(Event.TIMER_RETRANSMISSION)
+        x.withdraw(Event.RECEIVED_ICMP_ERROR)
         if not x.used or ahead(end, x.snd_nxt):
             self.was_not_reused = x.withdraw(Event.REUSED)
         if not self.connection.crossed(self.now, x.last_rst) or ahead(end, x.last_rst_number):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from tcpstates.schema import SEGMENTS, Checksum, Mark
+from tcpstates.schema import ICMP_ERRORS, SEGMENTS, Checksum, Mark
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 MILLISECOND = 1_000_000
@@ -20,7 +20,7 @@ IPV6_NETWORK = 0x2001_0DB8 << 32
 
 
 class Sent(NamedTuple):
-    """A captured segment, times counted from the segment before it."""
+    """A captured segment, times counted from the segment before it; or an ICMP error that quotes it."""
 
     gap: int = MILLISECOND
     from_client: bool = True
@@ -38,30 +38,56 @@ class Sent(NamedTuple):
     client: int = 1
     version: int = 4
     network: int = 0  # upper half of both addresses
+    icmp: tuple[int, int] | None = None  # type and code
 
 
-def as_segments(stream: Iterable[Sent]) -> np.ndarray[Any, np.dtype[Any]]:
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def as_segments(stream: Iterable[Sent]) -> Array:
     """The SEGMENTS array of a stream, numbered from frame 1."""
     stream = list(stream)
     rows = np.zeros(len(stream), SEGMENTS)
-    time = START
-    for number, sent in enumerate(stream, 1):
-        time += sent.gap
-        _fill(rows[number - 1], sent, time, number)
-    return rows
+    for row, sent in zip(rows, stream, strict=True):
+        _fill(row, sent)
+    _place(rows, stream)
+    return rows[[sent.icmp is None for sent in stream]] if stream else rows
 
 
-def _fill(row: Any, sent: Sent, time: int, frame: int) -> None:
+def as_errors(stream: Iterable[Sent]) -> Array:
+    """The ICMP_ERRORS array of a stream."""
+    stream = list(stream)
+    rows = np.zeros(len(stream), ICMP_ERRORS)
+    for row, sent in zip(rows, stream, strict=True):
+        _fill_ends(row, sent)
+        row["seq"], row["router_lo"] = sent.seq % 2**32, sent.client
+        row["type"], row["code"] = sent.icmp or (0, 0)
+    _place(rows, stream)
+    return rows[[sent.icmp is not None for sent in stream]] if stream else rows
+
+
+def _place(rows: Array, stream: list[Sent]) -> None:
+    """Times and frame numbers."""
+    rows["time"] = START + np.cumsum([sent.gap for sent in stream], dtype=np.int64)
+    rows["frame"] = np.arange(1, len(stream) + 1)
+
+
+def _fill_ends(row: Any, sent: Sent) -> None:
     client = (0xFFFF << 32 | 10 << 24 | sent.client, CLIENT_PORT)
     server = (0xFFFF << 32 | 10 << 24 | 200, SERVER_PORT)
     (row["src_lo"], row["src_port"]), (row["dst_lo"], row["dst_port"]) = (
         (client, server) if sent.from_client else (server, client)
     )
     row["src_hi"] = row["dst_hi"] = sent.network
-    row["time"], row["frame"] = time, frame
+    for name in ("tunnel", "checksum", "version"):
+        row[name] = getattr(sent, name)
+
+
+def _fill(row: Any, sent: Sent) -> None:
+    _fill_ends(row, sent)
     for name in ("seq", "ack"):
         row[name] = getattr(sent, name) % 2**32
-    for name in ("flags", "payload", "window", "wscale", "ip_id", "tunnel", "checksum", "version"):
+    for name in ("flags", "payload", "window", "wscale", "ip_id"):
         row[name] = getattr(sent, name)
     if sent.timestamps:
         row["tsval"], row["tsecr"] = sent.timestamps
@@ -80,6 +106,8 @@ _GAPS = (MILLISECOND, 0, 30 * MILLISECOND, 300 * MILLISECOND, 3 * SECOND, 61 * S
 _FAR = (2**16, 2**24, 2**24 + 1, 2**30, 2**31 - 1, 2**31)
 _NUMBERS = (0, 1, 2, 3, 4) * 6 + tuple(range(-2, 9)) + _FAR
 _RARELY = (False,) * 15 + (True,)
+#: ICMP's type and code; ICMPv6 has the smaller types.
+_ICMP = ((3, 1), (3, 3), (3, 4), (3, 16), (11, 0), (11, 1), (12, 0), (5, 1), (1, 0), (1, 4), (2, 0), (4, 1))
 
 
 def _wild_segment(choices: bytes) -> Sent:
@@ -112,6 +140,7 @@ def _wild_segment(choices: bytes) -> Sent:
         client=one_of((1, 1, 1, 1, 1, 1, 1, 2)),
         version=6 if one_of(_RARELY) else 4,
         network=IPV6_NETWORK if one_of(_RARELY) else 0,
+        icmp=one_of((None,) * 11 + _ICMP),
     )
 
 
@@ -122,7 +151,7 @@ def _short_or_long(elements: st.SearchStrategy[Any], max_size: int) -> st.Search
 
 
 def wild_streams(max_size: int = 40) -> st.SearchStrategy[list[Sent]]:
-    return _short_or_long(st.binary(min_size=20, max_size=20).map(_wild_segment), max_size)
+    return _short_or_long(st.binary(min_size=21, max_size=21).map(_wild_segment), max_size)
 
 
 # --- two hosts -----------------------------------------------------------------------------------
@@ -384,9 +413,17 @@ def _answer_with_rst(stream: list[Sent], place: int, _: int) -> None:
     stream.insert(place + 1, rst)
 
 
+def _answer_with_icmp_error(stream: list[Sent], place: int, choice: int) -> None:
+    segment = stream[place]
+    kind, is_again = _ICMP[choice % len(_ICMP)], choice // 16 % 4 == 0
+    for number in range(1 + is_again):
+        stream.insert(place + 1 + number, segment._replace(gap=MILLISECOND // 100, icmp=kind))
+
+
 _PERTURBATIONS = (
     _drop, _drop, _drop, _show_twice, _show_late, _swap, _swap, _delay, _begin_here, _see_one_side,
     _repeat_much_later, _change, _change, _forge, _forge, _repeat, _fill_accept_queue, _answer_with_rst,
+    _answer_with_icmp_error, _answer_with_icmp_error,
 )  # fmt: skip
 _CHOICES = st.tuples(st.sampled_from(_PERTURBATIONS), st.integers(0, 63), st.integers(0, 2**12 - 1))
 

@@ -20,6 +20,7 @@ from streams import (
     SYN,
     Sent,
     any_streams,
+    as_errors,
     as_segments,
     faithful_streams,
     perturbed_streams,
@@ -37,8 +38,10 @@ OF_CONNECTION = ("start", "end", "tunnel", "first_frame", "last_frame", "first_c
 OF_SIDE = (
     "first", "last", "last_data", "fin_time",
     "frames", "bytes", "retransmits", "duplicates", "keepalives",
-    "syns", "syn_acks", "fins", "rsts", "suspicious_rsts",
+    "syns", "syn_acks", "fins", "rsts", "suspicious_rsts", "icmp_errors",
 )  # fmt: skip
+#: The same of the last ICMP error, by its names there.
+OF_ERROR = ("frame", "type", "code")
 
 timers_of_hosts = st.sampled_from([*PROFILES.values(), PROFILES["linux"], PROFILES["rfc9293"]])
 rest_of_capture = st.sampled_from([0, 1, *(SECOND * rest for rest in (1, 4, 59, 60, 1000))])
@@ -50,6 +53,7 @@ class SideOf(NamedTuple):
 
     address: tuple[int, int, int]
     facts: dict[str, int]
+    icmp_error: dict[str, int]
     timeline: list[Interval]
 
 
@@ -68,13 +72,12 @@ class Inferred(NamedTuple):
 
     connections: list[ConnectionOf]
     bad_checksums: int
+    stray_errors: int
 
 
-def compiled(
-    segments: Array, now: int, timers: Timers, slices: tuple[int, ...] = (), checksums: str = "auto"
-) -> Inference:
+def compiled(segments: Array, now: int, timers: Timers, slices: tuple[int, ...] = ()) -> Inference:
     """What the compiled engine says, fed in slices that end at these places."""
-    engine = Engine(timers, checksums, seed=7)
+    engine = Engine(timers, seed=7)
     for part in np.split(segments, sorted(slices)):
         engine.feed(part)
     return engine.finish(now)
@@ -86,14 +89,15 @@ def by_compiled(inference: Inference) -> Inferred:
         ConnectionOf(int(row["version"]), int(row["older"]), _facts(row, OF_CONNECTION), client, server)
         for row, client, server in zip(inference.connections, sides[::2], sides[1::2], strict=True)
     ]
-    return Inferred(connections, inference.bad_checksums)
+    return Inferred(connections, inference.bad_checksums, inference.stray_errors)
 
 
 def _side_of_compiled(inference: Inference, index: int) -> SideOf:
     row, rows = inference.sides[index], inference.transitions
     mine = (rows["conn"] == index // 2) & (rows["side"] == index % 2)
     address = int(row["addr_hi"]), int(row["addr_lo"]), int(row["port"])
-    return SideOf(address, _facts(row, OF_SIDE), timeline_of(rows[mine]))
+    error = {name: int(row[f"icmp_{name}"]) for name in OF_ERROR}
+    return SideOf(address, _facts(row, OF_SIDE), error, timeline_of(rows[mine]))
 
 
 def _facts(row: Any, names: tuple[str, ...]) -> dict[str, int]:
@@ -113,8 +117,9 @@ def timeline_of(rows: Array) -> list[Interval]:
     ]
 
 
-def by_reference(segments: Array, now: int, timers: Timers, checksums: str) -> Inferred:
-    connections = infer(segments, now, timers, checksums)
+def by_reference(segments: Array, errors: Array, now: int, timers: Timers, checksums: str) -> Inferred:
+    reference = infer(segments, errors, now, timers, checksums)
+    connections = reference.connections
     number = {id(connection): conn for conn, connection in enumerate(connections)}
     said = [
         ConnectionOf(
@@ -125,12 +130,15 @@ def by_reference(segments: Array, now: int, timers: Timers, checksums: str) -> I
         )
         for connection in connections
     ]
-    return Inferred(said, sum(connection.damaged for connection in connections))
+    damaged = sum(connection.damaged for connection in connections)
+    return Inferred(said, damaged, reference.stray_errors)
 
 
 def _side_of_reference(side: Side) -> SideOf:
     _version, *address = side.key
-    return SideOf((address[0], address[1], address[2]), _attributes(side, OF_SIDE), side.timeline())
+    error = {name: getattr(side.last_icmp_error, name, 0) for name in OF_ERROR}
+    ends = address[0], address[1], address[2]
+    return SideOf(ends, _attributes(side, OF_SIDE), error, side.timeline())
 
 
 def _attributes(thing: object, names: tuple[str, ...]) -> dict[str, int]:
@@ -143,10 +151,11 @@ def end_of(segments: Array, rest: int) -> int:
 
 
 def agree(stream: list[Sent], timers: Timers, rest: int, checksums: str = "auto") -> None:
-    segments = as_segments(stream)
+    segments, errors = as_segments(stream), as_errors(stream)
     now = end_of(segments, rest)
-    inference = compiled(segments, now, timers, checksums=checksums)
-    assert by_compiled(inference) == by_reference(segments, now, timers, checksums)
+    engine = Engine(timers, checksums, seed=7)
+    engine.feed(segments, errors)
+    assert by_compiled(engine.finish(now)) == by_reference(segments, errors, now, timers, checksums)
 
 
 @given(wild_streams(), timers_of_hosts, rest_of_capture, checksum_modes)

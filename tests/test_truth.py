@@ -37,8 +37,12 @@ class Figures(NamedTuple):
 
 
 AIMS = {"clean": Figures(99.9, 0.1, 99, 99), "impaired": Figures(99, 0.5, 97, 99)}
+#: Missed are those SYN_RECV that an ICMP error ended and a repeated SYN began anew: one of them to us.
 #: Aimed at is AIMS. Of the host that is not captured at, a broken or lossy link tells little.
-REACHED = {"clean": Figures(98.9, 1.0, 98.5, 98.9, invented=4), "impaired": Figures(96, 3.8, 97.5, 96)}
+REACHED = {
+    "clean": Figures(98.9, 1.0, 98.5, 98.9, missed=2, invented=4),
+    "impaired": Figures(96, 3.8, 97.5, 96),
+}
 #: By link, of the host that is captured at: right, wrong, exact.
 REACHED_NEAR = {"clean": (98.0, 1.8, 98.5), "impaired": (99.3, 0.7, 99)}
 

@@ -82,12 +82,14 @@ class Transcript:
         row["ip_id"] = self.ip_id
         return row
 
-    def infer(self, until: float | None = None, timers: str = "linux") -> Inference:
+    def infer(
+        self, until: float | None = None, timers: str = "linux", errors: np.ndarray | None = None
+    ) -> Inference:
         """What the engine says when the capture ends, at the last segment or at ``until`` seconds."""
         segments = np.array(self.rows, SEGMENTS)
         segments["frame"] = np.arange(1, len(segments) + 1)
         engine = Engine(PROFILES[timers], seed=1)
-        engine.feed(segments)
+        engine.feed(segments, errors)
         end = int(segments["time"].max()) if until is None else START + round(until * SECOND)
         return engine.finish(end)
 

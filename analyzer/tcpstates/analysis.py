@@ -88,7 +88,14 @@ def analyze(
     )
     return Analysis(
         log=log,
-        counts=Counts(frames.frames, segments, frames.dissected, result.bad_checksums, dict(frames.skipped)),
+        counts=Counts(
+            frames.frames,
+            segments,
+            frames.dissected,
+            result.bad_checksums,
+            result.stray_errors,
+            dict(frames.skipped),
+        ),
         damage=tuple(map(str, reader.damage)),
         stuck_after=thresholds,
     )
@@ -105,7 +112,7 @@ def _feed(reader: CaptureReader, frames: Decoder, engine: Engine, progress: Prog
     progress(0, reader.bytes_total)
     for block in reader.blocks():
         segments = frames.decode(block)
-        engine.feed(segments)
+        engine.feed(segments, frames.errors)
         count += len(segments)
         progress(reader.bytes_read, reader.bytes_total)
     return count

@@ -1,8 +1,8 @@
 """Every record and every table, stated once: what kernels, pandas and the documentation agree on.
 
 Two kinds of shape are here. *Records* are numpy structured dtypes: what flows from the capture to
-the engine (``FRAMES``, ``SEGMENTS``) and out of it (``NOTES``, ``CONNECTIONS``, ``SIDES``,
-``TRANSITIONS``).
+the engine (``FRAMES``, ``SEGMENTS``, ``ICMP_ERRORS``) and out of it (``NOTES``, ``CONNECTIONS``,
+``SIDES``, ``TRANSITIONS``).
 *Tables* are what people get: the names, dtypes, units and titles of their columns.
 
 Times are int64 nanoseconds since the epoch, ``NO_TIME`` for none. Addresses are 128 bits in two
@@ -150,6 +150,34 @@ SEGMENTS = np.dtype(
     align=True,
 )
 
+#: One ICMP or ICMPv6 error about TCP. Source and destination are those of the segment that it quotes.
+ICMP_ERRORS = np.dtype(
+    [
+        ("time", "i8"),
+        ("src_hi", "u8"),
+        ("src_lo", "u8"),
+        ("dst_hi", "u8"),
+        ("dst_lo", "u8"),
+        ("router_hi", "u8"),  # who sent the error
+        ("router_lo", "u8"),
+        ("tunnel", "u8"),
+        ("frame", "u4"),
+        ("file", "i4"),
+        ("interface", "i4"),
+        ("seq", "u4"),
+        ("ack", "u4"),  # 0 if not quoted, as the flags
+        ("mtu", "u4"),  # of the next hop, 0 where none is given
+        ("src_port", "u2"),
+        ("dst_port", "u2"),
+        ("flags", "u2"),
+        ("version", "u1"),  # 4 for ICMP, 6 for ICMPv6
+        ("type", "u1"),
+        ("code", "u1"),
+        ("checksum", "u1"),  # Checksum, of the ICMP message
+    ],
+    align=True,
+)
+
 
 class Fate(IntFlag):
     """What the engine took a segment for (``NOTES.fate``)."""
@@ -211,6 +239,8 @@ SIDES = np.dtype(
         ("last_data", "i8"),  # time of its last payload that was new
         ("fin_time", "i8"),  # time of its first FIN
         ("last_rst", "i8"),
+        ("icmp_router_hi", "u8"),  # who sent the last ICMP error about a segment of its
+        ("icmp_router_lo", "u8"),
         ("frames", "u4"),  # every record, duplicates too
         ("retransmits", "u4"),
         ("duplicates", "u4"),
@@ -220,7 +250,12 @@ SIDES = np.dtype(
         ("fins", "u4"),
         ("rsts", "u4"),
         ("suspicious_rsts", "u4"),  # that its peer had no reason to accept
+        ("icmp_errors", "u4"),  # about segments of its; the other fields are the last one's
+        ("icmp_frame", "u4"),
+        ("icmp_file", "i4"),
         ("port", "u2"),
+        ("icmp_type", "u1"),
+        ("icmp_code", "u1"),
     ],
     align=True,
 )

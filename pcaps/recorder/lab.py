@@ -90,9 +90,13 @@ class Host:
         """Silently drop what arrives here and matches, behind the point where the capture looks."""
         self._filter(match, "drop")
 
-    def reject(self, match: str) -> None:
-        """Answer what arrives here and matches with an ICMP message."""
-        self._filter(match, "reject with icmpx port-unreachable")
+    def reject(self, match: str, reason: str = "port-unreachable") -> None:
+        """Answer what arrives here and matches with an ICMP message, by its name in nftables."""
+        self._filter(match, f"reject with icmpx {reason}")
+
+    def let_pass(self) -> None:
+        """Drop and reject nothing any more."""
+        self.namespace.run("nft", "delete table inet lab")
 
     def _filter(self, match: str, verdict: str) -> None:
         self.namespace.run("nft", "add table inet lab")

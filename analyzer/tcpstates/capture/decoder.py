@@ -12,7 +12,7 @@ from tcpstates.capture.decode import DECLINED, decode_fast
 from tcpstates.capture.dissect import Dissector
 from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.errors import UsageError
-from tcpstates.schema import NO_TIME, SEGMENTS
+from tcpstates.schema import ICMP_ERRORS, NO_TIME, SEGMENTS
 
 DECODERS = ("fast", "dpkt")
 #: Reasons that are told apart.
@@ -51,6 +51,8 @@ class Decoder:
     first_time, last_time : int
         The earliest and the latest time of a frame of any protocol, in nanoseconds since the epoch;
         ``NO_TIME`` before there is one.
+    errors : numpy.ndarray
+        Rows of ``ICMP_ERRORS``: what ICMP messages in the last block's frames say of TCP segments.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Decoder:
         self.dissected = 0
         self._skipped: Counter[str] = Counter()
         self.first_time = self.last_time = NO_TIME
+        self.errors = np.empty(0, ICMP_ERRORS)
 
     @property
     def skipped(self) -> Counter[str]:
@@ -88,6 +91,7 @@ class Decoder:
         numpy.ndarray
             Rows of ``SEGMENTS`` in the order of the block's frames.
         """
+        self.errors = np.empty(0, ICMP_ERRORS)
         if not len(block.frames):
             return np.empty(0, SEGMENTS)
         self._count(block.frames)
@@ -113,15 +117,18 @@ class Decoder:
     def _dissect(self, block: Block, declined: NDArray[np.void]) -> tuple[NDArray[np.void], list[int]]:
         """What dpkt decodes, and before which of the fast path's each belongs."""
         rows: list[np.void] = []
+        errors: list[np.void] = []
         places: list[int] = []
         for index, place in declined.tolist():
             found = self._dissect_one(block, index)
+            errors += _placed(self._dissector.taken_errors(), block.frames[index])
             if isinstance(found, str):
                 self._skip(found)
             else:
                 rows += found
                 places += [place] * len(found)
         self.dissected += len(declined)
+        self.errors = np.array(errors, ICMP_ERRORS)
         return np.array(rows, SEGMENTS), places
 
     def _skip(self, reason: str) -> None:
@@ -136,11 +143,15 @@ class Decoder:
         found = self._dissector.dissect(
             data, int(frame["linktype"]), int(frame["length"]), int(frame["time"])
         )
-        if not isinstance(found, str):
-            for segment in found:
-                segment["time"], segment["frame"] = frame["time"], frame["number"]
-                segment["file"], segment["interface"] = frame["file"], frame["interface"]
-        return found
+        return found if isinstance(found, str) else _placed(found, frame)
+
+
+def _placed(records: list[np.void], frame: np.void) -> list[np.void]:
+    """The records, with what they take from the frame that they were in."""
+    for record in records:
+        record["time"], record["frame"] = frame["time"], frame["number"]
+        record["file"], record["interface"] = frame["file"], frame["interface"]
+    return records
 
 
 def _all_declined(block: Block) -> tuple[NDArray[np.void], NDArray[np.void]]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import struct
 
 import dpkt
+import numpy as np
 
-# tunnels and tcp enter their readers into the tables of those before them
-from tcpstates.capture.dissection import tcp, tunnels  # noqa: F401
+# these enter their readers into the tables of those before them
+from tcpstates.capture.dissection import icmp, tcp, tunnels  # noqa: F401
 from tcpstates.capture.dissection.fragments import Fragments
 from tcpstates.capture.dissection.layers import Context, NoSegmentError, Rest, Segments
 from tcpstates.capture.dissection.links import LINKS
@@ -29,17 +30,26 @@ class Dissector:
     Parameters
     ----------
     checksums : bool
-        Whether to verify TCP checksums.
+        Whether to verify the checksums of TCP and of ICMP errors.
     """
 
     def __init__(self, checksums: bool = True) -> None:
         self._checksums = checksums
         self._fragments = Fragments()
+        self._errors: list[np.void] = []
 
     @property
     def lonely(self) -> int:
         """First fragments so far whose rest has not come."""
         return self._fragments.lonely
+
+    def taken_errors(self) -> list[np.void]:
+        """The ICMP errors about TCP in the frames since the last call, as records of ``ICMP_ERRORS``.
+
+        Their time, the frame's and the file's number are left at 0.
+        """
+        errors, self._errors = self._errors, []
+        return errors
 
     def dissect(self, data: bytes, linktype: int, length: int, time: int = 0) -> Segments | str:
         """Decode one frame.
@@ -62,7 +72,7 @@ class Dissector:
             the time, the frame's and the file's number and the interface are left at 0. A segment in
             fragments is that of the frame that makes it known. Or why there is none, as people read it.
         """
-        rest = Rest(data, max(length, len(data)), Context(time, self._checksums, self._fragments))
+        rest = Rest(data, max(length, len(data)), self._context(time))
         try:
             segments = LINKS.read(rest, linktype)
         except NoSegmentError as skipped:
@@ -73,3 +83,6 @@ class Dissector:
             for segment in segments:
                 segment["marks"] |= Mark.CUT
         return segments
+
+    def _context(self, time: int) -> Context:
+        return Context(time, self._checksums, self._fragments, self._errors)

@@ -13,9 +13,11 @@ import numpy as np
 from tcpstates.inference import step
 from tcpstates.inference.memory import CHECKSUMS, ENTRIES_PER_SEGMENT, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
-from tcpstates.schema import CONNECTIONS, NOTES, SIDES, TRANSITIONS
+from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_NO_ERRORS = np.zeros(0, ICMP_ERRORS)
 
 
 class Inference(NamedTuple):
@@ -26,13 +28,15 @@ class Inference(NamedTuple):
     connections : CONNECTIONS array (n,), in the order of their first frames.
     sides : SIDES array (2 n,): the client's row 2 * conn, the server's 2 * conn + 1.
     transitions : TRANSITIONS array, by connection, side and time; at least one row for each side.
-    bad_checksums : segments that moved nobody because their checksum is surely bad.
+    bad_checksums : segments and ICMP errors that moved nobody because their checksum is surely bad.
+    stray_errors : ICMP errors about segments of no connection that was captured.
     """
 
     connections: Array
     sides: Array
     transitions: Array
     bad_checksums: int
+    stray_errors: int
 
 
 class Engine:
@@ -54,12 +58,13 @@ class Engine:
         self._memory = new_memory(timers, CHECKSUMS[checksums], chosen)
         self._notes = np.zeros(0, NOTES)
 
-    def feed(self, segments: Array) -> Array:
-        """Take in more segments.
+    def feed(self, segments: Array, errors: Array | None = None) -> Array:
+        """Take in more segments, and what ICMP says of segments.
 
         Parameters
         ----------
         segments : SEGMENTS array (n,)
+        errors : ICMP_ERRORS array (m,), none if None; each comes before the first segment that is later.
 
         Returns
         -------
@@ -69,11 +74,12 @@ class Engine:
         if len(segments) > len(self._notes):
             self._notes = np.zeros(len(segments), NOTES)
         notes = self._notes[: len(segments)]
+        errors = _NO_ERRORS if errors is None else errors
         with np.errstate(over="ignore"):
-            done = 0
-            while done < len(segments):
-                done = step.feed(*self._memory, segments, notes, done)
-                if done < len(segments):
+            done = taken = 0
+            while done < len(segments) or taken < len(errors):
+                done, taken = step.feed(*self._memory, segments, notes, errors, done, taken)
+                if done < len(segments) or taken < len(errors):
                     self._grow()
         return notes
 
@@ -93,6 +99,7 @@ class Engine:
             _public(self._memory.sockets[: 2 * flows], SIDES),
             rows,
             self._count("bad_checksums"),
+            self._count("stray_errors"),
         )
 
     @property

@@ -48,6 +48,7 @@ SOCKETS = _extend(
         ("time_wait_restart", "i8"),  # the last segment that restarted its TIME_WAIT
         ("sent_at", "i8"),  # the last transmission of the oldest that the peer must acknowledge
         ("backoff", "i8"),  # the interval before it, ns
+        ("icmp_time", "i8"),  # of the last ICMP error about a segment of its
         ("head", "i4"),  # its first and last entry in the log
         ("tail", "i4"),
         ("happened", "u4"),  # bit set of states.Event
@@ -59,6 +60,7 @@ SOCKETS = _extend(
         ("acked", "u4"),  # its highest ACK number
         ("fin_end", "u4"),  # the number after its FIN
         ("missed_end", "u4"),  # the end of what the peer acknowledged and the capture missed
+        ("icmp_seq", "u4"),  # what the last ICMP error quoted
         ("reset_seq", "u4"),  # the number of the RST that it sent
         ("sack_right", "u4"),  # the right edge of its last SACK block
         ("window", "u4"),  # its last window, scaled
@@ -131,6 +133,7 @@ CORE = np.dtype(
         ("free_entry", "i8"),  # the first free entry below entry_count, -1 for none
         ("free_entries", "i8"),
         ("bad_checksums", "i8"),
+        ("stray_errors", "i8"),  # ICMP errors about no connection
         ("time_wait", "i8"),  # ns
         ("fin_timeout", "i8"),  # ns
         ("maximum_rto", "i8"),  # ns

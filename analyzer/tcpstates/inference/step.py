@@ -13,6 +13,8 @@ How receipt is known (a captured segment was sent; that it arrived is another ma
   SYN-ACK or FIN is repeated more than a round trip later, it was not, and the event is withdrawn.
 - A RST is taken as received when its number is one that the receiver accepts. If the receiver
   goes on to send, the event moves behind what crossed the RST, or is withdrawn.
+- An ICMP error is taken as received by the sender of the segment that it quotes, and withdrawn if
+  that goes on to send.
 
 Sections are of RFC 9293 unless said otherwise. No jitted function comes from another file: numba's
 disk cache would not notice its changes.
@@ -25,6 +27,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import dpkt.icmp
+import dpkt.icmp6
 import dpkt.tcp
 import numpy as np
 
@@ -70,9 +74,12 @@ SENT_RST, RECEIVED_RST = int(Event.SENT_RST), int(Event.RECEIVED_RST)
 TIMER_2MSL, TIMER_FIN_WAIT2 = int(Event.TIMER_2MSL), int(Event.TIMER_FIN_WAIT2)
 TIMER_RETRANSMISSION = int(Event.TIMER_RETRANSMISSION)
 REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
+RECEIVED_ICMP_ERROR = int(Event.RECEIVED_ICMP_ERROR)
 
 #: What a side can have met that only sent a SYN.
-AFTER_A_LONE_SYN = np.uint32(1 << SENT_SYN | 1 << TIMER_RETRANSMISSION | 1 << REUSED)
+AFTER_A_LONE_SYN = np.uint32(
+    1 << SENT_SYN | 1 << TIMER_RETRANSMISSION | 1 << REUSED | 1 << RECEIVED_ICMP_ERROR
+)
 
 OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
 
@@ -83,6 +90,16 @@ CLOSED_BY_CLIENT, CLOSED_BY_SERVER = int(FirstCloser.CLIENT), int(FirstCloser.SE
 
 DUPLICATE, RETRANSMISSION, KEEP_ALIVE = int(Fate.DUPLICATE), int(Fate.RETRANSMISSION), int(Fate.KEEP_ALIVE)
 SUSPICIOUS_RST, BAD_CHECKSUM, OPENING = int(Fate.SUSPICIOUS_RST), int(Fate.BAD_CHECKSUM), int(Fate.OPENING)
+
+ICMP_UNREACH, ICMP_TIMEXCEED = int(dpkt.icmp.ICMP_UNREACH), int(dpkt.icmp.ICMP_TIMEXCEED)
+ICMP_PARAMPROB, ICMP_NEEDFRAG = int(dpkt.icmp.ICMP_PARAMPROB), int(dpkt.icmp.ICMP_UNREACH_NEEDFRAG)
+ICMP_HOST_UNREACH, ICMP_LAST_CODE = int(dpkt.icmp.ICMP_UNREACH_HOST), 15
+ICMP_IN_REASSEMBLY = int(dpkt.icmp.ICMP_TIMEXCEED_REASS)
+ICMP6_UNREACH, ICMP6_TOO_BIG = int(dpkt.icmp6.ICMP6_DST_UNREACH), int(dpkt.icmp6.ICMP6_PACKET_TOO_BIG)
+ICMP6_TIMEXCEED, ICMP6_PARAMPROB = int(dpkt.icmp6.ICMP6_TIME_EXCEEDED), int(dpkt.icmp6.ICMP6_PARAM_PROB)
+ICMP6_SOFT_CODES = (0, 2, 3)  # no route, beyond the scope, address unreachable (RFC 4443, 3.1)
+#: What an ICMP message does to a socket, each as the one before it and more.
+IS_NO_ERROR, IS_COUNTED, ENDS_ATTEMPT, ENDS_REQUEST = 0, 1, 2, 3
 
 MILLISECOND = 1_000_000
 #: Copies of one frame within this time are the capture's doing; the shortest RTO is ten times as long.
@@ -467,7 +484,7 @@ def _disown(flows, sockets, log, core, conn, s):
         x = sockets[_sender(sockets, conn, s)]
         if x["happened"] & ~AFTER_A_LONE_SYN == 0 and _has(x, SENT_SYN):
             flows[conn]["probe"] = 1
-            for event in (SENT_SYN, TIMER_RETRANSMISSION, REUSED):
+            for event in (SENT_SYN, TIMER_RETRANSMISSION, REUSED, RECEIVED_ICMP_ERROR):
                 _withdraw(log, core, x, event)
         conn = flows[conn]["newer"]
 
@@ -605,9 +622,7 @@ def _step(log, core, flow, x, y, s):
     flags = s["flags"]
     if s["checksum"] == GOOD:
         x["has_good_checksums"] = 1
-    elif s["checksum"] == BAD and (
-        core["checksums"] == VERIFY or (core["checksums"] == AUTO and x["has_good_checksums"])
-    ):
+    elif s["checksum"] == BAD and _believes_checksums(core, x):
         core["bad_checksums"] += 1
         return
     _run_timers(log, core, flow, x, y, now)
@@ -631,6 +646,12 @@ def _step(log, core, flow, x, y, s):
         _happen(log, core, x, RECEIVED_RST, OBSERVED, now, s["frame"], s["file"])
     if y["state"] == IN_TIME_WAIT and flags & (ACK if core["any_ack_restarts"] else FIN):
         y["time_wait_restart"] = now
+
+
+@inner
+def _believes_checksums(core, x):
+    """Whether a wrong checksum is the segment's fault, not that of the capture or of what rewrote it."""
+    return core["checksums"] == VERIFY or (core["checksums"] == AUTO and x["has_good_checksums"])
 
 
 @inner
@@ -689,6 +710,7 @@ def _show_life(log, core, flow, x, y, s, now):
     _withdraw(log, core, x, TIMER_2MSL)
     _withdraw(log, core, x, TIMER_FIN_WAIT2)
     _withdraw(log, core, x, TIMER_RETRANSMISSION)
+    _withdraw(log, core, x, RECEIVED_ICMP_ERROR)
     if _has(x, REUSED) and is_new:
         _withdraw(log, core, x, REUSED)
     if _has(x, SENT_RST) and (
@@ -1202,7 +1224,117 @@ def _is_answer_to_probe(flow, x, y, s):
     )
 
 
+# ICMP errors (3.9.2.2; Linux tcp_v4_err and tcp_v6_err)
+
+
+@inner
+def _may_quote(x, seq):
+    """Whether a segment of ``x`` with that number is near what was captured of it."""
+    if not x["known"] & KNOWS_SEQUENCE:
+        return False
+    lead = _ahead(seq, x["snd_nxt"])
+    if _is_opening(x):
+        return -1 - np.int64(x["syn_payload"]) <= lead <= 0
+    return abs(lead) <= FAR
+
+
+@inner
+def _find_quoted(slots, flows, sockets, core, e):
+    """The connection whose segment the error ``e`` quotes, -1 for none."""
+    conn, second_best = slots[_slot_of(slots, flows, sockets, e, _hash(core, e))], -1
+    for _ in range(CHAIN):
+        if conn < 0:
+            break
+        x = sockets[_sender(sockets, conn, e)]
+        if _may_quote(x, e["seq"]):
+            if x["tunnel"] == e["tunnel"]:
+                return conn
+            if second_best < 0:
+                second_best = conn
+        conn = flows[conn]["older"]
+    return second_best
+
+
+@inner
+def _effect(e):
+    """What Linux does with an ICMP message: to a socket that attempts to open, to a request to open one."""
+    kind, code = e["type"], e["code"]
+    if e["version"] == 4:
+        if kind == ICMP_UNREACH:
+            if code == ICMP_NEEDFRAG or code > ICMP_LAST_CODE:
+                return IS_COUNTED
+            return ENDS_REQUEST if code <= ICMP_HOST_UNREACH else ENDS_ATTEMPT
+        if kind == ICMP_TIMEXCEED:
+            return IS_COUNTED if code == ICMP_IN_REASSEMBLY else ENDS_REQUEST
+        return ENDS_REQUEST if kind == ICMP_PARAMPROB else IS_NO_ERROR
+    if kind == ICMP6_UNREACH:
+        return ENDS_ATTEMPT if code in ICMP6_SOFT_CODES else ENDS_REQUEST
+    if kind == ICMP6_TIMEXCEED:
+        return ENDS_ATTEMPT
+    if kind == ICMP6_TOO_BIG:
+        return IS_COUNTED
+    return ENDS_REQUEST if kind == ICMP6_PARAMPROB else IS_NO_ERROR
+
+
+@inner
+def _is_ended_by(x, y, e, effect):
+    """Whether ``x``, in the state that it is in, ends by an error: only what is not open yet does."""
+    if x["state"] != SYN_SENT and x["state"] != SYN_RECV:
+        return False
+    took_data = y["syn_payload"] > 0 and x["known"] & KNOWS_ACK and _ahead(x["acked"], y["iss"]) > 1
+    if x["state"] == SYN_SENT or _has(x, SENT_SYN) or took_data:
+        outstanding = 0 <= _ahead(e["seq"], x["iss"]) <= _ahead(x["snd_nxt"], x["iss"])
+        return effect >= ENDS_ATTEMPT and outstanding
+    return effect == ENDS_REQUEST and e["seq"] == x["iss"]
+
+
+@inner
+def _is_error_again(x, e):
+    """Whether this very message was captured a moment ago."""
+    return (
+        x["icmp_errors"] > 0
+        and e["time"] - x["icmp_time"] <= DUPLICATE_WINDOW
+        and e["type"] == x["icmp_type"]
+        and e["code"] == x["icmp_code"]
+        and e["seq"] == x["icmp_seq"]
+        and e["router_lo"] == x["icmp_router_lo"]
+        and e["router_hi"] == x["icmp_router_hi"]
+    )
+
+
+@inner
+def _icmp_error(log, core, flow, x, y, e):
+    """An ICMP error ``e`` about a segment from ``x`` to ``y``, which ``x`` is taken to receive."""
+    effect = _effect(e)
+    if effect == IS_NO_ERROR:
+        return
+    if e["checksum"] == BAD and _believes_checksums(core, x):
+        core["bad_checksums"] += 1
+        return
+    now = max(e["time"], flow["end"])
+    _run_timers(log, core, flow, x, y, now)
+    if _is_error_again(x, e):
+        return
+    x["icmp_errors"] += 1
+    x["icmp_time"], x["icmp_seq"], x["icmp_type"], x["icmp_code"] = e["time"], e["seq"], e["type"], e["code"]
+    x["icmp_router_hi"], x["icmp_router_lo"] = e["router_hi"], e["router_lo"]
+    x["icmp_frame"], x["icmp_file"] = e["frame"], e["file"]
+    if _is_ended_by(x, y, e, effect):
+        _happen(log, core, x, RECEIVED_ICMP_ERROR, OBSERVED, now, e["frame"], e["file"])
+
+
 # --- Kernels -----------------------------------------------------------------------------------
+
+
+@inner
+def _take_error(slots, flows, sockets, log, core, e):
+    """One ICMP error: it may end a side of the connection that it is about, if that is known."""
+    conn = _find_quoted(slots, flows, sockets, core, e)
+    if conn < 0:
+        core["stray_errors"] += 1
+        return
+    i = _sender(sockets, conn, e)
+    _icmp_error(log, core, flows[conn], sockets[i], sockets[i ^ 1], e)
 
 
 @inner
@@ -1236,28 +1368,40 @@ def feed(
     core: Any,
     segments: Array,
     notes: Array,
+    errors: Array,
     start: int,
-) -> int:
-    """Move connections by the segments from ``start`` on, in their order.
+    taken: int,
+) -> tuple[int, int]:
+    """Move connections by the segments from ``start`` on and the ICMP errors from ``taken`` on.
+
+    Both are taken in their order; an error comes before the first segment that is later than it.
 
     Parameters
     ----------
     slots, flows, sockets, log, core : the fields of memory.Memory
     segments : SEGMENTS array (n,)
     notes : NOTES array (n,), filled in
-    start : int
+    errors : ICMP_ERRORS array (m,)
+    start, taken : int
 
     Returns
     -------
-    int
-        How many segments were taken; fewer than all if the memory has to grow first.
+    tuple of int
+        How many segments and errors were taken; fewer than all if the memory has to grow first.
     """
     core = core[0]
-    for i in range(start, len(segments)):
+    for i in range(start, len(segments) + 1):
+        while taken < len(errors) and (i == len(segments) or errors[taken]["time"] < segments[i]["time"]):
+            if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
+                return i, taken
+            _take_error(slots, flows, sockets, log, core, errors[taken])
+            taken += 1
+        if i == len(segments):
+            break
         room = len(log) - core["entry_count"] + core["free_entries"]
         used = core["flow_count"]
         if room < ENTRIES_PER_SEGMENT or used >= len(flows) or 2 * used >= len(slots):
-            return i
+            return i, taken
         s = segments[i]
         conn = _find(slots, flows, sockets, log, core, s)
         if s["flags"] & SYN and flows[conn]["older"] >= 0:
@@ -1269,7 +1413,7 @@ def feed(
         if was_reused and not _has(x, REUSED):
             _disown(flows, sockets, log, core, flows[conn]["newer"], s)
         notes[i]["side"], notes[i]["fate"] = i_x, _fate(core, x, before, is_opening)
-    return len(segments)
+    return len(segments), taken
 
 
 @kernel

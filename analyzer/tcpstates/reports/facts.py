@@ -74,6 +74,16 @@ class Facts:
         """Whether the capture holds any frame of that side."""
         return self.log.per_side("frames") > 0
 
+    @cached_property
+    def unreachable(self) -> np.ndarray:
+        """Whether the last ICMP error about a client's segments says that they cannot arrive."""
+        rows = self.log.sides[Side.CLIENT :: 2]
+        is_ipv6 = self.log.connections["version"] == 6
+        too_big = np.where(
+            is_ipv6, rows["icmp_type"] == 2, (rows["icmp_type"] == 3) & (rows["icmp_code"] == 4)
+        )
+        return np.asarray((rows["icmp_errors"] > 0) & ~too_big)
+
     def gave_up(self, *states: State) -> np.ndarray:
         """The connections of which a side in one of ``states`` retransmitted until it gave up."""
         rows = self._endings((Event.TIMER_RETRANSMISSION,), states)

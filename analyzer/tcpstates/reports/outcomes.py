@@ -138,10 +138,11 @@ def _refused(facts: Facts) -> Verdict:
 
 
 def _unreachable(facts: Facts) -> Verdict:
-    """An ICMP error that ended the client's attempt."""
+    """An ICMP error that ended an attempt, or that was about its SYN and all the answer there was."""
     attempts = facts.attempts
     ended = ~attempts.lasts & (attempts.ended_by == Event.RECEIVED_ICMP_ERROR)
-    return _over_stays(attempts.where(ended), NETWORK)
+    unanswered = facts.unreachable[attempts.conn] & ~server(facts.heard)[attempts.conn]
+    return _over_stays(attempts.where(ended | unanswered), NETWORK)
 
 
 def _no_answer(facts: Facts) -> Verdict:

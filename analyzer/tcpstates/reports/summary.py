@@ -22,6 +22,7 @@ class Counts:
     segments: int = 0
     dissected: int = 0  # by dpkt, because the fast path declined them
     bad_checksums: int = 0  # segments that moved nobody for that reason
+    stray_errors: int = 0  # ICMP errors about segments of no connection
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -43,6 +43,45 @@ def clock(nanoseconds: int) -> str:
     return str(np.datetime64(nanoseconds // 1_000_000, "ms")).replace("T", " ")
 
 
+#: ICMP's and ICMPv6's destination unreachable, by code (IANA's registries, as short as they can be).
+_UNREACHABLE = {
+    4: (
+        "network unreachable", "host unreachable", "protocol unreachable", "port unreachable",
+        "fragmentation needed", "source route failed", "network unknown", "host unknown",
+        "source host isolated", "network prohibited", "host prohibited",
+        "network unreachable for this type of service", "host unreachable for this type of service",
+        "administratively prohibited", "host precedence violation", "precedence cut off",
+    ),
+    6: (
+        "no route", "administratively prohibited", "beyond scope of source address",
+        "address unreachable", "port unreachable", "source address failed policy", "route rejected",
+        "error in source routing header",
+    ),
+}  # fmt: skip
+#: Other messages, by version and type; of two names the second is that of code 1.
+_ICMP_MESSAGES = {
+    (4, 3): ("destination unreachable",),
+    (4, 4): ("source quench",),
+    (4, 5): ("redirect",),
+    (4, 11): ("time to live exceeded", "fragment reassembly time exceeded"),
+    (4, 12): ("parameter problem",),
+    (6, 1): ("destination unreachable",),
+    (6, 2): ("packet too big",),
+    (6, 3): ("hop limit exceeded", "fragment reassembly time exceeded"),
+    (6, 4): ("parameter problem",),
+}
+_IS_UNREACHABLE = {(4, 3), (6, 1)}
+
+
+def icmp_words(version: int, kind: int, code: int) -> str:
+    """What an ICMP (version 4) or ICMPv6 (6) error says: ``"host unreachable (ICMP 3/1)"``."""
+    names = _ICMP_MESSAGES.get((version, kind), ("error",))
+    name = names[min(code, len(names) - 1)]
+    if (version, kind) in _IS_UNREACHABLE and code < len(_UNREACHABLE[version]):
+        name = _UNREACHABLE[version][code]
+    return f"{name} ({'ICMPv6' if version == 6 else 'ICMP'} {kind}/{code})"
+
+
 def counted(number: int, noun: str) -> str:
     """``"1 connection"``, ``"31 connections"``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -3,7 +3,7 @@
 ``examples`` and ``demo`` give the captures for people, and with the others those that prove the analysis.
 """
 
-from . import closing, crowds, demo, examples, losing, opening, resets, silence, strangers, views
+from . import closing, crowds, demo, examples, losing, opening, resets, silence, strangers, unreachable, views
 
 __all__ = [
     "closing",
@@ -15,5 +15,6 @@ __all__ = [
     "resets",
     "silence",
     "strangers",
+    "unreachable",
     "views",
 ]

@@ -90,17 +90,6 @@ def black_hole_abandoned(lab: Lab) -> None:
     lab.pause(2)
 
 
-@proof(undergoes("client", "SYN_SENT", 3), vantage="client")
-def unreachable(lab: Lab) -> None:
-    """A firewall answers the SYN with an ICMP message."""
-    lab.server.reject("tcp dport 8080")
-    for _ in range(3):
-        client = lab.client.new_socket()
-        with contextlib.suppress(OSError):
-            client.connect((lab.server.address, 8080))
-        client.close()
-
-
 @proof(undergoes("client", "SYN_SENT", 3), sends("server", "RA", 3), ipv6=True)
 def ipv6_refused(lab: Lab) -> None:
     """Nobody listens there, over IPv6; the client tries three times."""

@@ -1,4 +1,4 @@
-"""IPv4 and IPv6 with their extension headers and fragments, and the ICMP errors that quote a packet."""
+"""IPv4 and IPv6 with their extension headers and fragments, whole or as an ICMP error quotes them."""
 
 from __future__ import annotations
 
@@ -187,28 +187,37 @@ def _extensions_of(packet: Packet) -> tuple[int, ...]:
 _WHOLE_ONLY = (dpkt.ip.IP_PROTO_ICMP, dpkt.ip.IP_PROTO_ICMP6)
 
 
-# ICMP
+# Packets that an ICMP error quotes
 
 
-# An error about TCP is said to be one: it quotes a header, and carries none. In IPv6, TCP is not looked
-# for behind extension headers of the quoted packet.
+def quoted_packet(rest: Rest, version: int) -> tuple[int, Rest]:
+    """The protocol of a packet of which only the beginning is there, and what there is behind its headers.
+
+    What comes after the packet by its own length is padding or an extension of ICMP (RFC 4884).
+
+    Raises
+    ------
+    NoSegmentError
+        If it is not of that version, is cut within its headers, or is no first fragment.
+    """
+    if version == 4:
+        header = rest.read(_Ip)
+        size, whole, protocol, is_later = header.hl * 4, header.len, header.p, bool(header.offset)
+    else:
+        header = rest.read(_Ip6)
+        size, protocol, is_later = header.__hdr_len__, header.nxt, False
+        whole = size + header.plen
+    if header.v != version or size < header.__hdr_len__ or is_later:
+        raise NoSegmentError.because(Outcome.NOT_TCP)
+    packet = Packet(version, *_ends(header), 0, 0, Mark(0))
+    rest = (rest.within(whole) if whole > size else rest).after(size)._replace(packet=packet)
+    return _behind_quoted_extensions(rest, protocol)
 
 
-@IP_PROTOCOLS.reader(dpkt.ip.IP_PROTO_ICMP)
-def _icmp(rest: Rest) -> Segments:
-    """ICMP (RFC 792)."""
-    raise _about(rest, 4, layout.ICMP_ERRORS, layout.IP_PROTOCOL)
-
-
-@IP_PROTOCOLS.reader(dpkt.ip.IP_PROTO_ICMP6)
-def _icmp6(rest: Rest) -> Segments:
-    """ICMPv6 (RFC 4443)."""
-    raise _about(rest, 6, layout.ICMP6_ERRORS, layout.IP6_NEXT)
-
-
-def _about(rest: Rest, version: int, errors: tuple[int, ...], protocol_at: int) -> NoSegmentError:
-    kind = int.from_bytes(rest.data[:1], "big")
-    protocol = rest.data[layout.ICMP_HEADER + protocol_at :][:1]
-    is_error = rest.packet.version == version and kind in errors
-    quotes_tcp = is_error and protocol == bytes([dpkt.ip.IP_PROTO_TCP])
-    return NoSegmentError.because(Outcome.QUOTED if quotes_tcp else Outcome.NOT_TCP)
+def _behind_quoted_extensions(rest: Rest, protocol: int) -> tuple[int, Rest]:
+    while protocol in _extensions_of(rest.packet):
+        header, size = _extension(rest, protocol)
+        if protocol == dpkt.ip.IP_PROTO_FRAGMENT and header.frag_off:
+            raise NoSegmentError.because(Outcome.NOT_TCP)
+        protocol, rest = header.nxt, rest.after(size)
+    return protocol, rest

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import dpkt
 import numpy as np
 
+from tcpstates.capture import layout
 from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.schema import Mark, TunnelKind
 
@@ -51,11 +52,13 @@ class Context(NamedTuple):
     time : the frame's, in nanoseconds since the epoch.
     checksums : whether to verify the TCP checksum.
     fragments : the datagrams that are not whole yet.
+    errors : where ICMP errors about TCP are collected, as records of ``ICMP_ERRORS``.
     """
 
     time: int
     checksums: bool
     fragments: Reassembly
+    errors: list[np.void]
 
 
 class Packet(NamedTuple):
@@ -144,6 +147,13 @@ class Rest(NamedTuple):
         """The header that comes next, as dpkt's object."""
         self.take(header.__hdr_len__)
         return header(self.data)
+
+
+def halves(address: bytes) -> tuple[int, int]:
+    """An address as two uint64, IPv4 in its mapped form."""
+    if len(address) == 4:
+        return 0, layout.IP_MAPPED | int.from_bytes(address, "big")
+    return int.from_bytes(address[:8], "big"), int.from_bytes(address[8:], "big")
 
 
 Segments = list[np.void]

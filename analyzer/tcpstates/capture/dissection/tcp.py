@@ -9,7 +9,7 @@ import numpy as np
 
 from tcpstates.capture import layout
 from tcpstates.capture.dissection.ip import IP_PROTOCOLS
-from tcpstates.capture.dissection.layers import NoSegmentError, Packet, Rest, Segments, header_of
+from tcpstates.capture.dissection.layers import NoSegmentError, Packet, Rest, Segments, halves, header_of
 from tcpstates.capture.layout import Outcome
 from tcpstates.schema import SEGMENTS, Checksum, Mark
 
@@ -42,8 +42,8 @@ def dissect_tcp(rest: Rest) -> Segments:
 
 def _of_packet(packet: Packet, segment: np.void) -> None:
     """What the segment takes from the IP header."""
-    segment["src_hi"], segment["src_lo"] = _halves(packet.src)
-    segment["dst_hi"], segment["dst_lo"] = _halves(packet.dst)
+    segment["src_hi"], segment["src_lo"] = halves(packet.src)
+    segment["dst_hi"], segment["dst_lo"] = halves(packet.dst)
     segment["version"], segment["ttl"], segment["ip_id"] = packet.version, packet.ttl, packet.ip_id
     segment["marks"] = packet.marks | Mark.DISSECTED
 
@@ -52,13 +52,6 @@ def _can_verify(rest: Rest) -> bool:
     """Whether the whole segment and the addresses that its checksum covers are there."""
     whole = len(rest.data) >= rest.length and not rest.packet.marks & Mark.LENGTH_BEYOND
     return bool(rest.context.checksums and rest.packet.final and whole)
-
-
-def _halves(address: bytes) -> tuple[int, int]:
-    """An address as two uint64, IPv4 in its mapped form."""
-    if len(address) == 4:
-        return 0, layout.IP_MAPPED | int.from_bytes(address, "big")
-    return int.from_bytes(address[:8], "big"), int.from_bytes(address[8:], "big")
 
 
 def _options(options: bytes, segment: np.void) -> None:
