@@ -135,7 +135,8 @@ def claims(connection: Connection, segment: Segment) -> bool:
 
 def _claims_syn(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
     if not x.used:
-        return y.state == State.SYN_SENT and x.state == State.CLOSE
+        opens_too = y.state == State.SYN_SENT and x.state == State.CLOSE
+        return opens_too or _was_refused(connection, x, y, segment)
     if segment.seq != x.iss:
         return False
     if not x.iss_known:
@@ -144,6 +145,15 @@ def _claims_syn(connection: Connection, x: Side, y: Side, segment: Segment) -> b
         x.has_met(Event.RECEIVED_SYN_ACK) or x.has_met(Event.REUSED)
     )
     return x.state == State.SYN_SENT or never_opened or segment.time - connection.end <= 2 * SECOND
+
+
+def _was_refused(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
+    """Whether the RST that answers this SYN was captured before it."""
+    only_refuses = not connection.handshake and x.frames == 0 and y.frames == y.rsts + y.duplicates
+    if not only_refuses or y.rst_acked is None or y.last_rst is None:
+        return False
+    answers = between(segment.seq + 1, y.rst_acked, segment.seq + 1 + segment.payload)
+    return answers and segment.time - y.last_rst <= SECOND // 10
 
 
 def _claims_syn_ack(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
@@ -190,4 +200,6 @@ def _initial_state(segment: Segment) -> State:
 def _sent_by_client(segment: Segment) -> bool:
     if segment.has(SYN):
         return not segment.has(ACK)
+    if segment.has(RST) and segment.has(ACK) and segment.seq == 0:
+        return False
     return segment.source[3] >= segment.target[3]

@@ -28,6 +28,7 @@ class Reset:
         if not x.used or self._rst_is_of_its_sender():
             self._end_by_own_rst()
         x.last_rst, x.last_rst_number = self.now, self.segment.seq
+        x.rst_acked = self.segment.ack if self.segment.has(ACK) else None
         if x.cannot_reach_peer:
             return
         y.meet(Event.RECEIVED_RST, self.now, Evidence.OBSERVED, self.segment.frame)

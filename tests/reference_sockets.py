@@ -187,6 +187,7 @@ class Side:
         self.fin_acked: Seen | None = None
         self.last_rst: int | None = None
         self.last_rst_number = 0
+        self.rst_acked: int | None = None
         self.rst_received: int | None = None
         self.rst_was_sure = False
         self.icmp_errors = 0

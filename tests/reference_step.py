@@ -102,6 +102,8 @@ class Step:
     def _syn(self) -> None:
         x = self.x
         x.syns += 1
+        if not self.connection.handshake and x.frames == 1:
+            self._was_refused_already()
         is_first = not x.iss_known
         if is_first:
             self._first_syn()
@@ -112,6 +114,11 @@ class Step:
             x.transmit(self.now, is_repeat=True)
         if x.has_met(Event.SENT_SYN) and not x.has_met(Event.SENT_SYN_ACK) and not x.fin_known:
             self._remember_copy(is_first)
+
+    def _was_refused_already(self) -> None:
+        self.connection.handshake = True
+        for side in self.connection.sides:
+            side.begin(State.CLOSE, side.beginning.time, side.beginning.frame)
 
     def _first_syn(self) -> None:
         x = self.x

@@ -320,6 +320,15 @@ def test_keep_alive_probes_move_nobody(talk: Transcript) -> None:
 # Resets -----------------------------------------------------------------------------------------
 
 
+def test_refused_though_the_refusal_was_captured_first(talk: Transcript) -> None:
+    """As a mirror port or several receive queues may have it; whose port is lower does not matter."""
+    talk.client_port = 70
+    talk.server(f"RST ACK seq={-talk.server_iss} ack=1")
+    talk.client("SYN seq=0")
+    assert talk.timeline("client") == ["CLOSE", "SYN_SENT", "CLOSE"]
+    assert talk.timeline("server") == ["CLOSE"]
+
+
 def test_refused(talk: Transcript) -> None:
     talk.client("SYN seq=0")
     talk.server("RST ACK seq=-5000 ack=1")

@@ -238,6 +238,15 @@ DISPUTED = {
         THIRD_ACK._replace(ack=502, ip_id=3),
         Sent(from_client=False, seq=501, ack=101, payload=1, ip_id=3),
     ],
+    "a RST captured before the SYN that it refuses": [
+        Sent(from_client=False, flags=RST | ACK, seq=0, ack=101, ip_id=1),
+        SYN_OF_CLIENT,
+    ],
+    "a RST captured before a SYN with data": [
+        Sent(from_client=False, flags=RST | ACK, seq=7, ack=104, ip_id=1),
+        SYN_OF_CLIENT._replace(payload=5),
+        SYN_OF_CLIENT._replace(payload=5, gap=SECOND, ip_id=2),
+    ],
     "a SYN captured late, in a connection picked up, awaits no answer": [
         Sent(flags=ACK, seq=600, ack=101, ip_id=1),
         Sent(from_client=False, flags=SYN, seq=100, payload=3, ip_id=1),

@@ -61,7 +61,8 @@ SOCKETS = _extend(
         ("fin_end", "u4"),  # the number after its FIN
         ("missed_end", "u4"),  # the end of what the peer acknowledged and the capture missed
         ("icmp_seq", "u4"),  # what the last ICMP error quoted
-        ("reset_seq", "u4"),  # the number of the RST that it sent
+        ("reset_seq", "u4"),  # the number of the RST that it sent, and its ACK number
+        ("reset_ack", "u4"),
         ("sack_right", "u4"),  # the right edge of its last SACK block
         ("window", "u4"),  # its last window, scaled
         ("syn_payload", "u4"),  # data in its SYN (Fast Open)
@@ -103,6 +104,7 @@ OPEN_FOR_SURE = 32  # it acted on its third ACK: a late SYN-ACK of its changes n
 HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeout
 DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
+RESET_HAS_ACK = 512  # reset_ack holds
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2
 

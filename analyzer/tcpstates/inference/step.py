@@ -48,6 +48,7 @@ from tcpstates.inference.memory import (
     NO_FIN,
     OPEN_FOR_SURE,
     RESET_EXACT,
+    RESET_HAS_ACK,
     VERIFY,
 )
 from tcpstates.schema import NO_TIME, Checksum, Fate, FirstCloser, Mark
@@ -346,7 +347,22 @@ def _owns_syn(flow, x, y, s):
                 or (x["state"] == CLOSE and not _has(x, RECEIVED_SYN_ACK) and not _has(x, REUSED))
             )
         return s["time"] - flow["start"] <= REORDERED_SYN
-    return y["state"] == SYN_SENT and x["state"] == CLOSE  # simultaneous open (3.5, figure 7)
+    if y["state"] == SYN_SENT and x["state"] == CLOSE:  # simultaneous open (3.5, figure 7)
+        return True
+    return _is_refused_already(flow, x, y, s)
+
+
+@inner
+def _is_refused_already(flow, x, y, s):
+    """Whether a RST that answers this SYN of ``x`` was captured before it, and nothing else."""
+    return (
+        not flow["handshake"]
+        and x["frames"] == 0
+        and y["frames"] == y["rsts"] + y["duplicates"]
+        and y["known"] & RESET_HAS_ACK
+        and 1 <= _ahead(y["reset_ack"], s["seq"]) <= 1 + np.int64(s["payload"])
+        and s["time"] - y["last_rst"] <= DEFAULT_CROSSING
+    )
 
 
 @inner
@@ -433,6 +449,8 @@ def _open(slots, flows, sockets, log, core, slot, h, s):
     slots[slot] = conn
     handshake = s["flags"] & (SYN | ACK)
     from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
+    if handshake == ACK and s["flags"] & RST and s["seq"] == 0:  # it answers a SYN (3.10.7.1)
+        from_client = False
     source = sockets[2 * conn + (0 if from_client else 1)]
     target = sockets[2 * conn + (1 if from_client else 0)]
     sockets[2 * conn]["closer"], sockets[2 * conn + 1]["closer"] = CLOSED_BY_CLIENT, CLOSED_BY_SERVER
@@ -735,6 +753,10 @@ def _syn(log, core, flow, x, y, s, now):
     """A SYN without ACK."""
     x["syns"] += 1
     is_first = not x["known"] & KNOWS_ISS
+    if not flow["handshake"] and x["frames"] == 1:  # its RST was captured before it
+        flow["handshake"] = 1
+        _restart(log, core, x, CLOSE, FIRST_FRAME, OBSERVED)
+        _restart(log, core, y, CLOSE, FIRST_FRAME, OBSERVED)
     if is_first:
         _learn_iss(x, s)
         x["syn_payload"] = s["payload"]
@@ -1189,7 +1211,10 @@ def _reset(log, core, flow, x, y, s, now):
                 y["control_file"],
             )
         _happen(log, core, x, SENT_RST, OBSERVED, now, s["frame"], s["file"])
-    x["last_rst"], x["reset_seq"] = now, s["seq"]
+    x["last_rst"], x["reset_seq"], x["reset_ack"] = now, s["seq"], s["ack"]
+    _forget(x, RESET_HAS_ACK)
+    if s["flags"] & ACK:
+        x["known"] |= RESET_HAS_ACK
     if x["probes"] >= UNANSWERED or x["sent_times"] > UNANSWERED:
         return  # nothing arrives there any more, so neither does the RST
     y["reset_time"] = now
