@@ -144,6 +144,15 @@ class Seen(NamedTuple):
     frame: int
 
 
+class Leap(NamedTuple):
+    """A bare ACK whose number is one beyond all that was captured."""
+
+    time: int
+    frame: int
+    end: int
+    first_ack_of_fin: bool
+
+
 class Copy(NamedTuple):
     """One copy of a SYN, SYN-ACK or FIN."""
 
@@ -188,6 +197,7 @@ class Side:
         self.last_rst: int | None = None
         self.last_rst_number = 0
         self.rst_acked: int | None = None
+        self.leap: Leap | None = None
         self.rst_received: int | None = None
         self.rst_was_sure = False
         self.icmp_errors = 0

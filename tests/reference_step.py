@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reference_rst import Reset
 from reference_segments import ACK, FIN, RST, SYN, Segment
-from reference_sockets import Connection, Seen, Side, ahead, behind, distance
+from reference_sockets import Connection, Leap, Seen, Side, ahead, behind, distance
 from tcpstates.inference.timers import Timers
 from tcpstates.schema import Checksum, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
@@ -299,6 +299,8 @@ class Step:
         inferred = y.fin_inferred
         if not x.has_met(Event.RECEIVED_FIN):
             self._confirm(Event.RECEIVED_FIN)
+            if y.fins == 1:
+                self._note_leap(first_ack_of_fin=True)
         if not y.has_met(Event.RECEIVED_ACK_OF_FIN):
             evidence = Evidence.INFERRED if inferred else Evidence.OBSERVED
             self._meet(y, Event.RECEIVED_ACK_OF_FIN, evidence)
@@ -335,6 +337,8 @@ class Step:
             x.numbers_start_at(segment.seq)
         if segment.has(SYN):
             return
+        if x.leap is None or x.leap.time != self.now or x.leap.end != segment.seq:
+            self._note_leap(first_ack_of_fin=False)
         is_keep_alive = self._is_keep_alive()
         if is_keep_alive:
             x.sends_keep_alive()
@@ -344,6 +348,13 @@ class Step:
             self._payload(is_keep_alive)
         if distance(segment.end, x.snd_nxt) <= HALF_WINDOW:
             self._arrives()
+
+    def _note_leap(self, first_ack_of_fin: bool) -> None:
+        """A bare ACK one number beyond what was captured: that number may have been its FIN's."""
+        x, segment = self.x, self.segment
+        bare = not segment.payload and not segment.has(FIN) and not segment.has(SYN)
+        if bare and x.used and not x.fin_known and segment.seq == (x.snd_nxt + 1) % 2**32:
+            x.leap = Leap(self.now, segment.frame, segment.seq, first_ack_of_fin)
 
     def _is_keep_alive(self) -> bool:
         """Or a window probe."""
@@ -407,7 +418,27 @@ class Step:
             x.snd_nxt = end
         x.has_arrived(segment.seq, end)
         self._remember_copy(first=True)
+        if x.leap and x.leap.end == end:
+            self._had_sent_fin(x.leap)
         self._meet(x, Event.SENT_FIN)
+
+    def _had_sent_fin(self, leap: Leap) -> None:
+        """The bare ACK came after a copy of this FIN that the capture missed."""
+        x, y, connection = self.x, self.y, self.connection
+        x.retransmits += 1
+        received = [entry for entry in x.events if entry.event == Event.RECEIVED_FIN]
+        crossed = leap.first_ack_of_fin and bool(received)
+        if connection.first_closer == connection.closer(y) and (
+            crossed or (y.fin_time is not None and y.fin_time > leap.time)
+        ):
+            connection.first_closer = FirstCloser.BOTH
+        if not crossed:
+            x.meet(Event.SENT_FIN, leap.time, Evidence.INFERRED, leap.frame)
+            return
+        _, time, evidence, frame = received[0]
+        x.withdraw(Event.RECEIVED_FIN)
+        x.meet(Event.SENT_FIN, time, Evidence.INFERRED, leap.frame)
+        x.meet(Event.RECEIVED_FIN, time, evidence, frame)
 
     def _repeated_fin(self) -> None:
         x = self.x

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tcpstates.inference.engine import Engine
-from tcpstates.schema import SEGMENTS, Checksum, Fate
+from tcpstates.schema import SEGMENTS, Checksum, Fate, FirstCloser
 from tcpstates.states import STATE_NAMES
 from transcripts import START, Transcript
 
@@ -315,6 +315,27 @@ def test_keep_alive_probes_move_nobody(talk: Transcript) -> None:
         talk.server("ACK seq=1 ack=1")
     assert talk.ends_in() == ("ESTABLISHED", "ESTABLISHED")
     assert talk.infer().sides["retransmits"].tolist() == [0, 0]
+
+
+def test_bare_ack_beyond_the_data_shows_that_the_fin_was_sent_before(talk: Transcript) -> None:
+    """The server's first FIN was lost before it was captured; its answer to the client's uses the number after."""
+    talk.opened()
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.server("ACK seq=2 ack=2")
+    talk.server("FIN ACK seq=1 ack=2 @0.5")
+    talk.client("ACK seq=2 ack=2")
+    assert talk.timeline("server")[-4:] == ["ESTABLISHED", "FIN_WAIT1", "CLOSING", "TIME_WAIT"]
+    assert "FIN_WAIT1 0.030 inferred sent_fin" in talk.story("server")
+    assert talk.infer().connections["first_closer"].tolist() == [FirstCloser.BOTH]
+    assert talk.timeline("client")[-3:] == ["FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"]
+
+
+def test_fin_is_dated_by_the_bare_ack_that_followed_its_lost_copy(talk: Transcript) -> None:
+    talk.opened()
+    talk.server("ACK seq=2 ack=1 @1")
+    talk.server("FIN ACK seq=1 ack=1 @2")
+    assert talk.story("server")[-1] == "FIN_WAIT1 1.000 inferred sent_fin"
+    assert talk.infer().sides["retransmits"].tolist() == [0, 1]
 
 
 # Resets -----------------------------------------------------------------------------------------

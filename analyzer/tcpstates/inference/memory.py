@@ -83,6 +83,10 @@ SOCKETS = _extend(
         ("recent_time1", "i8"),
         ("recent_time2", "i8"),
         ("recent_time3", "i8"),
+        ("leap_time", "i8"),  # a segment that begins one number beyond what was captured
+        ("leap_frame", "u4"),
+        ("leap_file", "i4"),
+        ("leap_end", "u4"),
         ("state", "u1"),
         ("known", "u2"),  # the bits below
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
@@ -105,6 +109,7 @@ HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeo
 DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
 RESET_HAS_ACK = 512  # reset_ack holds
+LEAPT_AT_FIN = 1024  # the leap was its answer to the peer's FIN: if its own FIN came before, they crossed
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2
 

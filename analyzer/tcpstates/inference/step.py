@@ -44,6 +44,7 @@ from tcpstates.inference.memory import (
     KNOWS_ISS,
     KNOWS_SACK,
     KNOWS_SEQUENCE,
+    LEAPT_AT_FIN,
     MISSED_FRAMES,
     NO_FIN,
     OPEN_FOR_SURE,
@@ -241,6 +242,15 @@ def _has(x, event):
 
 
 @inner
+def _entry_of(log, x, event):
+    """The entry of an event of side ``x``, -1 if it has not met it."""
+    i = x["tail"]
+    while i >= 0 and (log[i]["event"] != event or log[i]["previous"] < 0):
+        i = log[i]["previous"]
+    return i
+
+
+@inner
 def _restart(log, core, x, state, event, evidence):
     """Say anew what state side ``x`` was in when its connection's first frame was captured."""
     entry = log[x["head"]]
@@ -430,6 +440,7 @@ def _put_end(x, hi, lo, port, tunnel):
     x["first"] = x["last"] = x["last_data"] = x["fin_time"] = x["last_rst"] = NO_TIME
     x["last_sent"] = x["control_time"] = x["first_control_time"] = NO_TIME
     x["ack_of_syn_time"] = x["ack_of_fin_time"] = x["reset_time"] = x["time_wait_restart"] = NO_TIME
+    x["leap_time"] = NO_TIME
     x["recent_time0"] = x["recent_time1"] = x["recent_time2"] = x["recent_time3"] = NO_TIME
     x["wscale"] = -1
 
@@ -1015,6 +1026,9 @@ def _acknowledge_fin(log, core, x, y, s, now, last):
     """``x`` acknowledges the FIN of ``y``: it has received it, and ``y`` is taken to know."""
     if not _has(x, RECEIVED_FIN):
         _confirm(log, core, x, y, RECEIVED_FIN, s, last, now)
+        if _leaps(x, s) and y["fins"] == 1:
+            _note_leap(x, s, now)
+            x["known"] |= LEAPT_AT_FIN
     y["ack_of_fin_time"], y["ack_of_fin_frame"], y["ack_of_fin_file"] = now, s["frame"], s["file"]
     evidence = INFERRED if y["fin"] == FIN_INFERRED else OBSERVED
     _happen(log, core, y, RECEIVED_ACK_OF_FIN, evidence, now, s["frame"], s["file"])
@@ -1043,6 +1057,10 @@ def _advance(log, core, flow, x, y, s, now):
     if s["flags"] & SYN:
         return
     end = _plus(s["seq"], payload)
+    if _leaps(x, s):
+        if x["leap_time"] != now or x["leap_end"] != end:
+            _forget(x, LEAPT_AT_FIN)
+        _note_leap(x, s, now)
     if _is_keep_alive(x, y, s):
         x["keepalives"] += 1
         if x["probes"] < 255:
@@ -1064,6 +1082,24 @@ def _advance(log, core, flow, x, y, s, now):
         if payload > 0:
             x["last_data"] = now
     _arrive(x, s["seq"], end)
+
+
+@inner
+def _leaps(x, s):
+    """Whether a bare ACK of ``x`` shows that it used one number more than was captured: maybe its FIN."""
+    return (
+        x["fin"] == NO_FIN
+        and x["known"] & KNOWS_SEQUENCE
+        and s["payload"] == 0
+        and not s["flags"] & (SYN | FIN)
+        and _ahead(s["seq"], x["snd_nxt"]) == 1
+    )
+
+
+@inner
+def _note_leap(x, s, now):
+    x["leap_time"], x["leap_end"] = now, s["seq"]
+    x["leap_frame"], x["leap_file"] = s["frame"], s["file"]
 
 
 @inner
@@ -1134,7 +1170,28 @@ def _fin(log, core, flow, x, y, s, now):
         x["snd_nxt"] = fin_end
     _arrive(x, s["seq"], fin_end)
     _note_control(x, s, now, True)
+    if x["leap_time"] != NO_TIME and x["leap_end"] == fin_end:
+        _send_fin_unseen(log, core, flow, x, y)
     _happen(log, core, x, SENT_FIN, OBSERVED, now, s["frame"], s["file"])
+
+
+@inner
+def _send_fin_unseen(log, core, flow, x, y):
+    """The FIN of ``x`` is a repeat: a bare ACK used the number after it before, so an earlier copy was missed."""
+    x["retransmits"] += 1
+    time, received = x["leap_time"], _entry_of(log, x, RECEIVED_FIN)
+    crossed = received >= 0 and x["known"] & LEAPT_AT_FIN
+    if flow["first_closer"] == y["closer"] and (crossed or y["fin_time"] > time):
+        flow["first_closer"] = CLOSED_BY_BOTH
+    if not crossed:
+        _happen(log, core, x, SENT_FIN, INFERRED, time, x["leap_frame"], x["leap_file"])
+        return
+    # Its first ACK of the peer's FIN came after its own FIN, and not with it: they crossed
+    time, frame, file = log[received]["time"], log[received]["frame"], log[received]["file"]
+    evidence = log[received]["evidence"]
+    _withdraw(log, core, x, RECEIVED_FIN)
+    _happen(log, core, x, SENT_FIN, INFERRED, time, x["leap_frame"], x["leap_file"])
+    _happen(log, core, x, RECEIVED_FIN, evidence, time, frame, file)
 
 
 @inner
