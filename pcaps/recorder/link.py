@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class Link:
     jitter : seconds that it may take longer, evenly spread; the order is kept.
     loss, duplicate, reorder : share of the segments that vanish, arrive twice, or are overtaken.
     overtaken_by : seconds that an overtaken segment comes later.
-    seed : of the chance.
+    seed : of the chances.
     """
 
     delay: float = 0.005
@@ -36,6 +37,28 @@ class Link:
     def chancy(self) -> bool:
         """Whether it loses, repeats or reorders."""
         return any((self.jitter, self.loss, self.duplicate, self.reorder))
+
+
+class Chances:
+    """What happens to each segment by chance.
+
+    Each side's segments with the same flags have a sequence of their own: so two recordings of a
+    scenario lose the same share of every kind, be it as rare as a RST.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._sequences: dict[tuple[str, str], random.Random] = {}
+
+    def fate(self, side: str, segment: Segment) -> list[bool]:
+        """For each copy of a segment that arrives, whether it is overtaken; empty if it is lost."""
+        kind = side, segment.flags
+        sequence = self._sequences.setdefault(kind, random.Random(f"{self._link.seed} {kind}"))
+        lost, repeated, *overtaken = (sequence.random() for _ in range(4))
+        if lost < self._link.loss:
+            return []
+        copies = 2 if repeated < self._link.duplicate else 1
+        return [chance < self._link.reorder for chance in overtaken[:copies]]
 
 
 class Loss:

@@ -11,9 +11,9 @@ import socket
 import threading
 import time
 
-from .link import Link, Loss, Predicate
+from .link import Chances, Link, Loss, Predicate
 from .namespaces import Namespace
-from .packets import Frame, Segment, segment_of
+from .packets import Frame, segment_of
 
 _ETH_P_ALL = 0x0003
 _PACKET_OUTGOING = 4
@@ -35,7 +35,7 @@ class Wire(threading.Thread):
         super().__init__(name="wire", daemon=True)
         self._sides = sides
         self._link = link
-        self._random = random.Random(link.seed)
+        self._chances = Chances(link)
         self._ends = [_packet_socket(middle, side) for side in sides]
         self._under_way: list[tuple[float, int, socket.socket, bytes]] = []
         self._order = itertools.count()
@@ -91,20 +91,13 @@ class Wire(threading.Thread):
             self._carry(other, frame)
             return
         self.last[self._sides[index]] = frame
-        for _ in range(self._copies(self._sides[index], segment)):
-            self._carry(other, frame, overtaken=self._random.random() < self._link.reorder)
-
-    def _copies(self, side: str, segment: Segment) -> int:
-        """How often a segment arrives."""
-        lost = [loss for loss in self._losses if loss.takes(side, segment)]
-        if lost:
-            return 0
-        if self._random.random() < self._link.loss:
-            return 0
-        return 2 if self._random.random() < self._link.duplicate else 1
+        fate = self._chances.fate(self._sides[index], segment)
+        lost = [loss for loss in self._losses if loss.takes(self._sides[index], segment)]
+        for overtaken in fate if not lost else ():
+            self._carry(other, frame, overtaken=overtaken)
 
     def _carry(self, end: socket.socket, frame: bytes, *, overtaken: bool = False) -> None:
-        due = time.monotonic() + self._link.delay + self._random.uniform(0, self._link.jitter)
+        due = time.monotonic() + self._link.delay + random.uniform(0, self._link.jitter)
         if overtaken:
             due += self._link.overtaken_by
         else:
