@@ -299,7 +299,7 @@ class Step:
         inferred = y.fin_inferred
         if not x.has_met(Event.RECEIVED_FIN):
             self._confirm(Event.RECEIVED_FIN)
-            if y.fins == 1:
+            if y.fins == 1 and not self._is_d_sack:
                 self._note_leap(first_ack_of_fin=True)
         if not y.has_met(Event.RECEIVED_ACK_OF_FIN):
             evidence = Evidence.INFERRED if inferred else Evidence.OBSERVED
@@ -348,6 +348,13 @@ class Step:
             self._payload(is_keep_alive)
         if distance(segment.end, x.snd_nxt) <= HALF_WINDOW:
             self._arrives()
+
+    @property
+    def _is_d_sack(self) -> bool:
+        """RFC 2883: the first block lies below the ACK number."""
+        segment = self.segment
+        has_block = bool(segment.marks & Mark.HAS_SACK)
+        return has_block and not ahead(segment.sack_right, segment.ack)
 
     def _note_leap(self, first_ack_of_fin: bool) -> None:
         """A bare ACK one number beyond what was captured: that number may have been its FIN's."""

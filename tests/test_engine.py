@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tcpstates.inference.engine import Engine
-from tcpstates.schema import SEGMENTS, Checksum, Fate, FirstCloser
+from tcpstates.schema import SEGMENTS, Checksum, Fate, FirstCloser, Mark
 from tcpstates.states import STATE_NAMES
 from transcripts import START, Transcript
 
@@ -328,6 +328,19 @@ def test_bare_ack_beyond_the_data_shows_that_the_fin_was_sent_before(talk: Trans
     assert "FIN_WAIT1 0.030 inferred sent_fin" in talk.story("server")
     assert talk.infer().connections["first_closer"].tolist() == [FirstCloser.BOTH]
     assert talk.timeline("client")[-3:] == ["FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"]
+
+
+def test_duplicate_sack_shows_that_the_fin_had_been_answered_before(talk: Transcript) -> None:
+    """The link repeated the client's FIN beyond the capture: the server had answered the first with its own."""
+    talk.opened()
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.server("ACK seq=2 ack=2")
+    talk.rows[-1]["marks"] |= Mark.HAS_SACK
+    talk.rows[-1]["sack_left"], talk.rows[-1]["sack_right"] = talk.rows[-2]["seq"], talk.rows[-1]["ack"]
+    talk.server("FIN ACK seq=1 ack=2 @0.5")
+    talk.client("ACK seq=2 ack=2")
+    assert talk.timeline("server")[-4:] == ["ESTABLISHED", "CLOSE_WAIT", "LAST_ACK", "CLOSE"]
+    assert talk.infer().connections["first_closer"].tolist() == [FirstCloser.CLIENT]
 
 
 def test_fin_is_dated_by_the_bare_ack_that_followed_its_lost_copy(talk: Transcript) -> None:

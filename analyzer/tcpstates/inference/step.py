@@ -1026,7 +1026,7 @@ def _acknowledge_fin(log, core, x, y, s, now, last):
     """``x`` acknowledges the FIN of ``y``: it has received it, and ``y`` is taken to know."""
     if not _has(x, RECEIVED_FIN):
         _confirm(log, core, x, y, RECEIVED_FIN, s, last, now)
-        if _leaps(x, s) and y["fins"] == 1:
+        if _leaps(x, s) and y["fins"] == 1 and not _is_d_sack(s):
             _note_leap(x, s, now)
             x["known"] |= LEAPT_AT_FIN
     y["ack_of_fin_time"], y["ack_of_fin_frame"], y["ack_of_fin_file"] = now, s["frame"], s["file"]
@@ -1094,6 +1094,12 @@ def _leaps(x, s):
         and not s["flags"] & (SYN | FIN)
         and _ahead(s["seq"], x["snd_nxt"]) == 1
     )
+
+
+@inner
+def _is_d_sack(s):
+    """Whether a segment reports that it received something twice (RFC 2883)."""
+    return s["marks"] & HAS_SACK != 0 and _ahead(s["sack_right"], s["ack"]) <= 0
 
 
 @inner
