@@ -74,10 +74,15 @@ class Reference:
         """The connection that gets the segment (section 2), none if it opens one."""
         if newest is None:
             return None
-        claiming = [candidate for candidate in generations(newest) if claims(candidate, segment)]
-        for candidate in claiming:
+        claiming = []
+        for candidate in generations(newest):
+            if segment.has(SYN) and not segment.has(RST):
+                candidate.run_timers(candidate.ends(segment)[0], segment.time, self.timers)
+            if not claims(candidate, segment):
+                continue
             if not in_another_tunnel(candidate, segment):
                 return candidate
+            claiming.append(candidate)
         if claiming:
             return claiming[0]
         return None if self._opens(newest, segment) else newest
@@ -87,6 +92,7 @@ class Reference:
             return True
         if in_another_tunnel(newest, segment):
             return True
+        newest.run_timers(newest.ends(segment)[0], segment.time, self.timers)
         over = all(side.state in (State.CLOSE, State.TIME_WAIT) for side in newest.sides)
         return over and segment.time - newest.end > self.timers.time_wait
 

@@ -318,7 +318,7 @@ def test_keep_alive_probes_move_nobody(talk: Transcript) -> None:
 
 
 def test_bare_ack_beyond_the_data_shows_that_the_fin_was_sent_before(talk: Transcript) -> None:
-    """The server's first FIN was lost before it was captured; its answer to the client's uses the number after."""
+    """The server's first FIN was lost before the capture; its answer to the client's uses the next number."""
     talk.opened()
     talk.client("FIN ACK seq=1 ack=1")
     talk.server("ACK seq=2 ack=2")
@@ -331,7 +331,7 @@ def test_bare_ack_beyond_the_data_shows_that_the_fin_was_sent_before(talk: Trans
 
 
 def test_duplicate_sack_shows_that_the_fin_had_been_answered_before(talk: Transcript) -> None:
-    """The link repeated the client's FIN beyond the capture: the server had answered the first with its own."""
+    """The link repeated the client's FIN beyond the capture; the server's own had answered the first."""
     talk.opened()
     talk.client("FIN ACK seq=1 ack=1")
     talk.server("ACK seq=2 ack=2")

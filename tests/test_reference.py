@@ -274,6 +274,10 @@ def test_slices_do_not_matter(stream: list[Sent], places: list[int]) -> None:
 @given(any_streams(), st.integers(0, 40))
 def test_looking_does_not_matter(stream: list[Sent], place: int) -> None:
     """finish() may be called at any time, and more segments may follow."""
+    looking_does_not_matter(stream, place)
+
+
+def looking_does_not_matter(stream: list[Sent], place: int) -> None:
     segments = as_segments(stream)
     now = end_of(segments, 0)
     engine = Engine(seed=7)
@@ -282,6 +286,31 @@ def test_looking_does_not_matter(stream: list[Sent], place: int) -> None:
     engine.feed(segments[place:])
     assert_same(engine.finish(now), compiled(segments, now, PROFILES["linux"]))
     assert_same(engine.finish(now), engine.finish(now))
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        [
+            SYN_OF_CLIENT,
+            SYN_OF_CLIENT._replace(ip_id=2),
+            Sent(from_client=False, flags=SYN | ACK | FIN, ip_id=1),
+            THIRD_ACK._replace(gap=61 * SECOND, seq=0, ack=0),
+            Sent(from_client=False, flags=SYN, ip_id=2),
+        ],
+        [
+            Sent(from_client=False, ip_id=1),
+            Sent(flags=RST | ACK, ip_id=1),
+            Sent(flags=FIN | ACK, ip_id=2),
+            Sent(gap=970 * SECOND, ip_id=3),
+            Sent(gap=967 * SECOND, seq=2**31 - 1, ip_id=4),
+        ],
+    ],
+    ids=["is that a simultaneous open?", "is that connection over?"],
+)
+def test_looking_does_not_matter_where_only_time_tells(stream: list[Sent]) -> None:
+    for place in range(len(stream) + 1):
+        looking_does_not_matter(stream, place)
 
 
 @given(any_streams(), st.integers(0, 2**64 - 1))

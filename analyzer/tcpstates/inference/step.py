@@ -385,7 +385,7 @@ def _owns_syn_ack(flow, x, y, s):
 
 
 @inner
-def _owns(flows, sockets, conn, s):
+def _owns(flows, sockets, log, core, conn, s):
     """Whether ``s`` belongs to this connection: 2 surely, 1 if no other claims it, 0 no."""
     flow = flows[conn]
     i = _sender(sockets, conn, s)
@@ -393,6 +393,7 @@ def _owns(flows, sockets, conn, s):
     same_tunnel = x["tunnel"] == s["tunnel"] or x["frames"] == 0
     opening = s["flags"] & (SYN | RST)
     if opening == SYN:
+        _run_timers(log, core, flow, x, y, s["time"])
         owned = _owns_syn_ack(flow, x, y, s) if s["flags"] & ACK else _owns_syn(flow, x, y, s)
         return (2 if same_tunnel else 1) if owned else 0
     if not _fits(x, y, s, flow["older"] >= 0):
@@ -410,12 +411,12 @@ def _is_over(flow, x, y, time_wait, now):
 
 
 @inner
-def _choose(flows, sockets, core, newest, s):
+def _choose(flows, sockets, log, core, newest, s):
     """The connection of this 4-tuple that ``s`` belongs to, -1 for a new one."""
     second_best = -1
     conn, looked_at = newest, 0
     while conn >= 0 and looked_at < CHAIN:
-        claim = _owns(flows, sockets, conn, s)
+        claim = _owns(flows, sockets, log, core, conn, s)
         if claim == 2:
             return conn
         if claim == 1 and second_best < 0:
@@ -428,6 +429,7 @@ def _choose(flows, sockets, core, newest, s):
     x, y = sockets[i], sockets[i ^ 1]
     other_tunnel = x["tunnel"] != s["tunnel"] and x["frames"] > 0
     is_open = s["flags"] & (SYN | RST) == SYN
+    _run_timers(log, core, flows[newest], x, y, s["time"])
     if is_open or other_tunnel or _is_over(flows[newest], x, y, core["time_wait"], s["time"]):
         return -1
     return newest
@@ -500,7 +502,7 @@ def _find(slots, flows, sockets, log, core, s):
     newest = slots[slot]
     if newest < 0:
         return _open(slots, flows, sockets, log, core, slot, h, s)
-    conn = _choose(flows, sockets, core, newest, s)
+    conn = _choose(flows, sockets, log, core, newest, s)
     if conn < 0:
         return _open(slots, flows, sockets, log, core, slot, h, s)
     return conn
@@ -1183,7 +1185,7 @@ def _fin(log, core, flow, x, y, s, now):
 
 @inner
 def _send_fin_unseen(log, core, flow, x, y):
-    """The FIN of ``x`` is a repeat: a bare ACK used the number after it before, so an earlier copy was missed."""
+    """The FIN of ``x`` is a repeat: a bare ACK used the number after it before; a copy was missed."""
     x["retransmits"] += 1
     time, received = x["leap_time"], _entry_of(log, x, RECEIVED_FIN)
     crossed = received >= 0 and x["known"] & LEAPT_AT_FIN
