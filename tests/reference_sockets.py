@@ -198,6 +198,7 @@ class Side:
         self.last_rst_number = 0
         self.rst_acked: int | None = None
         self.leap: Leap | None = None
+        self.ts_recent: int | None = None
         self.rst_received: int | None = None
         self.rst_was_sure = False
         self.icmp_errors = 0

@@ -48,11 +48,25 @@ class Step:
 
     def _take_intact(self) -> None:
         self.connection.run_timers(self.x, self.now, self.timers)
+        if self._is_rejected_by_paws():
+            return
         flags = self.segment.flags
         if flags & RST:
             Reset(self.connection, self.segment, self.now).take()
         elif flags & (SYN | ACK) and flags & (SYN | FIN) != SYN | FIN:
             self._segment_of_a_socket()
+
+    def _is_rejected_by_paws(self) -> bool:
+        """RFC 7323, 5.3: R1 and R3; pure ACKs do no harm and are let through."""
+        x, y, segment = self.x, self.y, self.segment
+        if not segment.marks & Mark.HAS_TIMESTAMP or not segment.tsval or segment.has(RST):
+            return False
+        opens = segment.has(SYN)
+        if not opens and x.ts_recent is not None and behind(segment.tsval, x.ts_recent):
+            return bool(segment.payload) or segment.has(FIN)
+        if opens or (y.acked is not None and not ahead(segment.seq, y.acked)):
+            x.ts_recent = segment.tsval
+        return False
 
     def _segment_of_a_socket(self) -> None:
         if self.x.state == State.CLOSE and self.x.events:

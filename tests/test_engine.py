@@ -351,6 +351,28 @@ def test_fin_is_dated_by_the_bare_ack_that_followed_its_lost_copy(talk: Transcri
     assert talk.infer().sides["retransmits"].tolist() == [0, 1]
 
 
+def test_fin_that_paws_rejects_does_not_count(talk: Transcript) -> None:
+    """An old duplicate, or a forgery: its timestamp is behind what its sender used last."""
+    talk.client("SYN seq=0 ts=500/0")
+    talk.server("SYN ACK seq=0 ack=1 ts=900/500")
+    talk.client("ACK seq=1 ack=1 ts=510/900")
+    talk.client("FIN ACK seq=1 ack=1 ts=400/900")
+    assert talk.ends_in() == ("ESTABLISHED", "ESTABLISHED")
+    talk.client("FIN ACK seq=1 ack=1 ts=520/900")
+    assert talk.ends_in() == ("FIN_WAIT1", "ESTABLISHED")
+
+
+def test_old_timestamp_of_data_that_was_overtaken_is_good(talk: Transcript) -> None:
+    """What is beyond the receiver's last ACK does not move its TS.Recent."""
+    talk.client("SYN seq=0 ts=500/0")
+    talk.server("SYN ACK seq=0 ack=1 ts=900/500")
+    talk.client("ACK seq=1 ack=1 ts=510/900")
+    talk.client("FIN ACK seq=11 ack=1 len=10 ts=530/900")
+    talk.client("PSH ACK seq=1 ack=1 len=10 ts=520/900")
+    talk.server("ACK seq=1 ack=22 ts=950/520")
+    assert talk.ends_in() == ("FIN_WAIT2", "CLOSE_WAIT")
+
+
 # Resets -----------------------------------------------------------------------------------------
 
 

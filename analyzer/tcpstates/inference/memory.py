@@ -69,6 +69,7 @@ SOCKETS = _extend(
         ("control_frame", "u4"),
         ("first_control_frame", "u4"),
         ("first_control_tsval", "u4"),
+        ("ts_recent", "u4"),  # what the peer's TS.Recent is at least (RFC 7323)
         ("ack_of_syn_frame", "u4"),
         ("ack_of_fin_frame", "u4"),
         ("ack_of_syn_file", "i4"),
@@ -109,6 +110,7 @@ HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeo
 DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
 RESET_HAS_ACK = 512  # reset_ack holds
+KNOWS_TIMESTAMP = 2048  # ts_recent holds
 LEAPT_AT_FIN = 1024  # the leap was its answer to the peer's FIN: if its own FIN came before, they crossed
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2

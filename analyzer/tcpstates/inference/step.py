@@ -44,6 +44,7 @@ from tcpstates.inference.memory import (
     KNOWS_ISS,
     KNOWS_SACK,
     KNOWS_SEQUENCE,
+    KNOWS_TIMESTAMP,
     LEAPT_AT_FIN,
     MISSED_FRAMES,
     NO_FIN,
@@ -635,6 +636,19 @@ def _crossing(flow):
 
 
 @inner
+def _is_too_old(x, y, s):
+    """Whether PAWS makes the receiver drop data or a FIN, as an old duplicate (RFC 7323, 5.3)."""
+    if not s["marks"] & HAS_TIMESTAMP or s["flags"] & RST or s["tsval"] == 0:
+        return False
+    if not s["flags"] & SYN and x["known"] & KNOWS_TIMESTAMP and _ahead(s["tsval"], x["ts_recent"]) < 0:
+        return s["payload"] > 0 or s["flags"] & FIN != 0
+    if s["flags"] & SYN or (y["known"] & KNOWS_ACK and _ahead(s["seq"], y["acked"]) <= 0):
+        x["ts_recent"] = s["tsval"]
+        x["known"] |= KNOWS_TIMESTAMP
+    return False
+
+
+@inner
 def _step(log, core, flow, x, y, s):
     """Move the two sides of a connection by the segment ``s`` from ``x`` to ``y``."""
     now = max(s["time"], flow["end"])
@@ -657,6 +671,8 @@ def _step(log, core, flow, x, y, s):
         core["bad_checksums"] += 1
         return
     _run_timers(log, core, flow, x, y, now)
+    if _is_too_old(x, y, s):
+        return
     if flags & RST:
         _reset(log, core, flow, x, y, s, now)
         return
