@@ -11,7 +11,7 @@ import numpy as np
 from tcpstates.analysis import Analysis
 from tcpstates.reports.log import Log
 from tcpstates.reports.thresholds import stuck_thresholds
-from tcpstates.schema import CONNECTIONS, NO_TIME, SIDES, TRANSITIONS
+from tcpstates.schema import CONDUCT, CONNECTIONS, NO_TIME, RESETS, SIDES, TRANSITIONS, Known
 from tcpstates.states import Event, Evidence, State
 
 SECOND = 1_000_000_000
@@ -38,6 +38,8 @@ class LogBuilder:
     _connections: list[np.void] = field(default_factory=list)
     _sides: list[np.void] = field(default_factory=list)
     _rows: list[np.void] = field(default_factory=list)
+    _conduct: list[np.void] = field(default_factory=list)
+    _resets: list[np.void] = field(default_factory=list)
 
     def connection(
         self,
@@ -48,9 +50,13 @@ class LogBuilder:
         last: float | None = None,
         client_side: dict[str, Any] | None = None,
         server_side: dict[str, Any] | None = None,
+        reset: dict[str, Any] | None = None,
         **fields: Any,
     ) -> LogBuilder:
-        """Add a connection; states as ``"0 SYN_SENT sent_syn, 0.1 ESTABLISHED received_syn_ack"``."""
+        """Add a connection; states as ``"0 SYN_SENT sent_syn, 0.1 ESTABLISHED received_syn_ack"``.
+
+        ``reset`` has what is to be said in RESETS of whatever RST the states tell of.
+        """
         conn = len(self._connections)
         sides = enumerate((client, server))
         rows = [self._row(conn, side, text) for side, states in sides for text in states.split(",")]
@@ -62,7 +68,27 @@ class LogBuilder:
         self._rows += rows
         for endpoint, given in zip(endpoints, (client_side, server_side), strict=True):
             self._sides.append(_side(endpoint, given or {}))
+            self._conduct.append(_conduct(given or {}))
+        for row in rows:
+            self._note_reset(row, reset or {})
         return self
+
+    def _note_reset(self, row: np.void, given: dict[str, Any]) -> None:
+        """Remember the RST that ``row`` tells of, once."""
+        if row["cause"] not in (Event.SENT_RST, Event.RECEIVED_RST):
+            return
+        sender = 2 * int(row["conn"]) + (int(row["side"]) ^ int(row["cause"] == Event.RECEIVED_RST))
+        if self._conduct[sender]["reset"]:
+            return
+        known = Known.SEEN | Known.SEQUENCE | Known.ACK
+        fins = [
+            Known.FIN if NO_TIME < self._sides[i]["fin_time"] <= row["start"] else 0
+            for i in (sender, sender ^ 1)
+        ]
+        told = {"time": row["start"], "waited": -1, "lived_on": NO_TIME, "side": sender, "flags": 0x14}
+        told |= {"known": known | fins[0], "peer_known": known | fins[1], "frame": row["frame"]}
+        self._resets.append(_zero(RESETS, **(told | given)))
+        self._conduct[sender]["reset"] = len(self._resets)
 
     def _row(self, conn: int, side: int, text: str) -> np.void:
         time, state, cause = text.split()
@@ -80,6 +106,8 @@ class LogBuilder:
             T0,
             at(self.end),
             self.files,
+            np.array(self._conduct, CONDUCT),
+            np.array(self._resets, RESETS),
         )
 
     def analysis(self, stuck_after: Any = None, **given: Any) -> Analysis:
@@ -105,8 +133,16 @@ def _side(endpoint: str, given: dict[str, Any]) -> np.void:
         number |= 0xFFFF << 32
     times = dict.fromkeys(("first", "last", "last_data", "fin_time", "last_rst"), NO_TIME)
     times |= {name: at(value) for name, value in given.items() if name in times}
-    counts = {"frames": 5} | {name: value for name, value in given.items() if name not in times}
-    return _zero(SIDES, addr_hi=number >> 64, addr_lo=number & (1 << 64) - 1, port=port, **times, **counts)
+    counts = {"frames": 5} | {name: value for name, value in given.items() if name in (SIDES.names or ())}
+    counts |= times
+    return _zero(SIDES, addr_hi=number >> 64, addr_lo=number & (1 << 64) - 1, port=port, **counts)
+
+
+def _conduct(given: dict[str, Any]) -> np.void:
+    values = {name: value for name, value in given.items() if name in (CONDUCT.names or ())}
+    if "unanswered_since" in values:
+        values["unanswered_since"] = at(values["unanswered_since"])
+    return _zero(CONDUCT, **values)
 
 
 def _split(endpoint: str) -> tuple[str, int]:

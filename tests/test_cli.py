@@ -89,7 +89,7 @@ def test_analyze_writes_all_tables_to_a_folder(run: Run, leak: Path, tmp_path: P
     for name, columns in TABLES.items():
         frame = pd.read_parquet(tmp_path / "new" / "tables" / f"{name}.parquet")
         assert list(frame.columns) == [column.name for column in columns]
-        assert len(frame)
+        assert len(frame) or name == "resets"  # nobody sent a RST there
 
 
 def test_analyze_does_not_write_into_a_file(run: Run, leak: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_connection_in_full() -> None:
         "server_retransmits": 0,
         "client_duplicates": 2,
         "server_duplicates": 0,
+        "diagnosis": "The client closed, then the server; both FINs were acknowledged.",
     }
     assert pd.isna(row["culprit"])
 

@@ -193,7 +193,14 @@ def test_a_reset_that_did_not_arrive_still_names_its_sender() -> None:
 def test_reset_while_closing_blames_who_sent_late() -> None:
     client = f"{OPENING_CLIENT}, 1 FIN_WAIT1 sent_fin, 1.1 FIN_WAIT2 received_ack_of_fin, 2 CLOSE sent_rst"
     server = f"{OPENING_SERVER}, 1 CLOSE_WAIT received_fin, 2 CLOSE received_rst"
-    assert one(client, server, client_side={"fin_time": 1}) == ("reset_while_closing", "server")
+    late = {"waited": 1000, "peer_pending": 500}
+    assert one(client, server, client_side={"fin_time": 1}, reset=late) == ("reset_while_closing", "server")
+
+
+def test_reset_while_closing_blames_who_lost_patience() -> None:
+    client = f"{OPENING_CLIENT}, 1 FIN_WAIT1 sent_fin, 1.1 FIN_WAIT2 received_ack_of_fin, 2 CLOSE sent_rst"
+    server = f"{OPENING_SERVER}, 1 CLOSE_WAIT received_fin, 2 CLOSE received_rst"
+    assert one(client, server, client_side={"fin_time": 1}) == ("reset_while_closing", "client")
 
 
 def test_reset_while_closing_blames_who_left_data_unread() -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.errors import UsageError
@@ -14,10 +16,13 @@ from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
 from tcpstates.reports.census import census, comfortable_step
 from tcpstates.reports.connections import connections
+from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.findings import findings
 from tcpstates.reports.log import Log
 from tcpstates.reports.netstat import netstat
 from tcpstates.reports.outcomes import Outcomes, outcomes
+from tcpstates.reports.reset_table import reset_table
+from tcpstates.reports.resets import Resets
 from tcpstates.reports.summary import Counts, Summary, summary
 from tcpstates.reports.table import Table
 from tcpstates.reports.thresholds import stuck_thresholds
@@ -85,6 +90,8 @@ def analyze(
         frames.first_time,
         frames.last_time,
         tuple(map(str, reader.names)),
+        result.conduct,
+        result.resets,
     )
     return Analysis(
         log=log,
@@ -150,6 +157,11 @@ class Analysis:
         """What is stuck or abnormal, grouped by server, outcome and culprit, worst first."""
         return _to_pandas(self.table("findings"))
 
+    @cached_property
+    def resets(self) -> pd.DataFrame:
+        """One row per side that sent a RST: what for, and how that is known."""
+        return _to_pandas(self.table("resets"))
+
     def netstat(self, at: Any) -> pd.DataFrame:
         """The sockets there were at one instant, those that listened included.
 
@@ -189,17 +201,19 @@ class Analysis:
         name : one of ``schema.TABLES``.
         at : for ``netstat``, the capture's end if None.
         every : for ``census``, a step that suits the capture's length if None.
-        conn : for ``timeline``, the one connection to list.
+        conn : for ``connections``, ``timeline`` and ``resets``, the one connection to list.
         local : whether an ``at`` that names no zone is local time, not UTC.
         """
         _check("table", name, tuple(TABLES))
         log = self.log
         if name == "connections":
-            return connections(log, self.outcomes)
+            return _only(connections(log, self.outcomes, self.diagnoses), self._known(conn))
         if name == "timeline":
             return timeline(log, self._known(conn))
         if name == "findings":
             return findings(log, self.outcomes)
+        if name == "resets":
+            return _only(reset_table(self.diagnoses.resets), self._known(conn))
         if name == "netstat":
             return netstat(log, log.end if at is None else parse_instant(at, log.start, local=local))
         return census(log, comfortable_step(log) if every is None else parse_duration(every))
@@ -215,6 +229,11 @@ class Analysis:
     def outcomes(self) -> Outcomes:
         """What became of each connection, as numpy columns."""
         return outcomes(self.log, self.stuck_after)
+
+    @cached_property
+    def diagnoses(self) -> Diagnoses:
+        """What is to be said of each connection, made when it is read."""
+        return Diagnoses(self.log, self.outcomes, Resets(self.log))
 
     def has_findings(self, severity: str) -> bool:
         """Whether any connection's outcome is of ``severity`` or worse."""
@@ -234,6 +253,11 @@ class Analysis:
         from tcpstates.show.notebook import html
 
         return html(self.summary, self.damage)
+
+
+def _only(table: Table, conn: int | None) -> Table:
+    """The rows of one connection; all of them if None."""
+    return table if conn is None else table.take(np.flatnonzero(table.values["conn"] == conn))
 
 
 def _to_pandas(table: Table) -> pd.DataFrame:

@@ -140,9 +140,10 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
         @functools.wraps(parameters)
         def verb(form: str | None, parquet: Path | None, fail_on: str | None, **given: Any) -> int:
             wanted = {option: given.pop(option) for option in tuple(given) if option in _TABLE_OPTIONS}
+            below = "diagnosis" if given.pop("diagnosis", False) else _BELOW.get(name, "")
             _check_output(parquet, given["captures"])
             analysis = _analyze(**given)
-            _write(analysis.table(name, **parameters(**wanted)), form, parquet)
+            _write(analysis.table(name, **parameters(**wanted)), form, parquet, below)
             return _status(analysis, fail_on)
 
         return cli.command(name)(_options(_reading, *extra, _writing)(verb))
@@ -151,18 +152,31 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
 
 
 _TABLE_OPTIONS = ("conn", "at", "every")
+#: What is written below each row of a printed table.
+_BELOW = {"resets": "explanation"}
 
-
-@_table_verb("connections")
-def connections() -> dict[str, Any]:
-    """List the connections: who, when, and what became of each."""
-    return {}
+_one_connection = click.option("--conn", type=int, metavar="N", help="List one connection only.")
 
 
 @_table_verb(
-    "timeline",
-    click.option("--conn", type=int, metavar="N", help="List one connection only."),
+    "connections",
+    _one_connection,
+    click.option(
+        "--diagnosis", is_flag=True, help="Say of each what happened, with the frames that show it."
+    ),
 )
+def connections(conn: int | None) -> dict[str, Any]:
+    """List the connections: who, when, and what became of each."""
+    return {"conn": conn}
+
+
+@_table_verb("resets", _one_connection)
+def resets(conn: int | None) -> dict[str, Any]:
+    """List who sent a RST, and what for."""
+    return {"conn": conn}
+
+
+@_table_verb("timeline", _one_connection)
 def timeline(conn: int | None) -> dict[str, Any]:
     """List the states of each side, with their times and causes."""
     return {"conn": conn}
@@ -265,7 +279,7 @@ def _status(analysis: Analysis, fail_on: str | None) -> ExitCode:
     return ExitCode.DONE
 
 
-def _write(table: Table, form: str | None, parquet: Path | None) -> None:
+def _write(table: Table, form: str | None, parquet: Path | None, below: str) -> None:
     from tcpstates.show import export, plain
 
     if parquet is not None:
@@ -275,7 +289,7 @@ def _write(table: Table, form: str | None, parquet: Path | None) -> None:
     elif form == "json":
         export.write_json(table, sys.stdout)
     elif parquet is None:
-        plain.print_table(table, sys.stdout, _width())
+        plain.print_table(table, sys.stdout, _width(), below)
 
 
 def _write_all(analysis: Analysis, folder: Path) -> None:

@@ -275,6 +275,87 @@ TRANSITIONS = np.dtype(
     align=True,
 )
 
+#: How one side behaved, beside its states; row ``i`` is of the side ``SIDES[i]``. Duplicates, RSTs and what
+#: was left out for its checksum do not count.
+CONDUCT = np.dtype(
+    [
+        ("last", "i8"),  # time of its last segment
+        ("unanswered_since", "i8"),  # since when it has asked in vain; holds if ``unanswered``
+        (
+            "unanswered",
+            "u4",
+        ),  # segments that want an answer (payload, SYN, FIN, probe) since the peer last spoke
+        ("unanswered_frame", "u4"),  # the first of them
+        ("first_frame", "u4"),
+        ("last_frame", "u4"),
+        ("last_data_frame", "u4"),  # its last segment with payload
+        ("pending", "u4"),  # new bytes of payload that it sent since the peer last did, or sent its FIN
+        ("snd_nxt", "u4"),  # beyond the last number that it used; holds if ``known`` says so
+        ("acked", "u4"),  # its last ACK number; the same
+        ("fin_end", "u4"),  # the number after its FIN; the same
+        ("ip_id", "u2"),  # of its last segment
+        ("known", "u1"),  # Known
+        ("ttl_least", "u1"),  # of its segments, TTL or hop limit
+        ("ttl_most", "u1"),
+        ("id_steps", "u1"),  # how often its IP ID rose by little; 255 at most
+        ("id_jumps", "u1"),  # how often it did otherwise
+        ("reset", "i4"),  # the row in RESETS that tells of its RST, plus 1; 0 for none
+    ],
+    align=True,
+)
+
+
+class Known(IntFlag):
+    """What is known of a side (``CONDUCT.known``, ``RESETS.known``)."""
+
+    SEEN = 1  # any segment of it
+    SEQUENCE = 2
+    ACK = 4
+    FIN = 8
+
+
+#: The RST that tells most of one side: the first that its peer had reason to accept, else the first. Fields
+#: of CONDUCT are repeated as they were then: of the sender, and with ``peer_`` of the other side.
+RESETS = np.dtype(
+    [
+        ("time", "i8"),
+        ("waited", "i8"),  # since the peer's last segment, if that is the last of both; else -1
+        (
+            "idle",
+            "i8",
+        ),  # how long nothing was sent, by either, before that segment or, without it, before the RST
+        ("lived_on", "i8"),  # when the side first sent what shows that it has not ended; NO_TIME for never
+        ("side", "i4"),  # row in SIDES
+        ("file", "i4"),
+        ("frame", "u4"),
+        ("seq", "u4"),
+        ("ack", "u4"),
+        ("lived_on_frame", "u4"),
+        ("challenge_frame", "u4"),  # an ACK without payload with which the peer met it at once; 0 for none
+        ("snd_nxt", "u4"),
+        ("unanswered", "u4"),
+        ("unanswered_frame", "u4"),
+        ("peer_snd_nxt", "u4"),
+        ("peer_acked", "u4"),
+        ("peer_pending", "u4"),
+        ("peer_last_frame", "u4"),
+        ("peer_fin_end", "u4"),
+        ("flags", "u2"),
+        ("window", "u2"),
+        ("ip_id", "u2"),
+        ("last_ip_id", "u2"),
+        ("ttl", "u1"),
+        ("ttl_least", "u1"),  # 0 if the side had sent nothing
+        ("ttl_most", "u1"),
+        ("id_steps", "u1"),
+        ("id_jumps", "u1"),
+        ("known", "u1"),
+        ("peer_known", "u1"),
+        ("fate", "u1"),  # Fate
+    ],
+    align=True,
+)
+
 
 class Column(NamedTuple):
     """One column of a table."""
@@ -319,6 +400,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *_sided("bytes", "count", "bytes", "bytes"),
         *_sided("retransmits", "count", "retransmits"),
         *_sided("duplicates", "count", "duplicates"),
+        Column("diagnosis", "text", "diagnosis"),
     ),
     "timeline": (
         Column("conn", "nullable", "conn"),
@@ -354,6 +436,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("conn", "nullable", "conn"),
         Column("side", "category", "side"),
     ),
+    "resets": (
+        Column("conn", "nullable", "conn"),
+        Column("side", "category", "side"),
+        *_LOCAL_REMOTE,
+        Column("time", "time", "time", "UTC"),
+        Column("reason", "category", "reason"),
+        Column("rsts", "count", "RSTs"),
+        Column("ignored", "count", "ignored"),
+        Column("ttl", "count", "TTL"),
+        Column("frame", "nullable", "frame"),
+        Column("file", "category", "file"),
+        Column("explanation", "text", "explanation"),
+    ),
     "census": (
         Column("time", "time", "time", "UTC"),
         Column("state", "category", "state"),
@@ -382,6 +477,21 @@ OUTCOMES = (
     "closing",
     "open",
     "fragment",
+)
+#: What a RST was sent for, ``reports.resets`` has the rules.
+REASONS = (
+    "refused",
+    "probe",
+    "aborted",
+    "unread_data",
+    "late_data",
+    "stale",
+    "gave_up",
+    "middlebox",
+    "ignored",
+    "assassination",
+    "after_close",
+    "unknown",
 )
 CULPRITS = ("client", "server", "network")
 SEVERITIES = ("ok", "note", "warning", "error")

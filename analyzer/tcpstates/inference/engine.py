@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpstates.inference import step
+from tcpstates.inference.conduct import Conduct
 from tcpstates.inference.memory import CHECKSUMS, ENTRIES_PER_SEGMENT, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
@@ -30,6 +31,8 @@ class Inference(NamedTuple):
     transitions : TRANSITIONS array, by connection, side and time; at least one row for each side.
     bad_checksums : segments and ICMP errors that moved nobody because their checksum is surely bad.
     stray_errors : ICMP errors about segments of no connection that was captured.
+    conduct : CONDUCT array (2 n,): how each side behaved.
+    resets : RESETS array (m,): the telling RST of each side that sent one, in the order of their first RSTs.
     """
 
     connections: Array
@@ -37,6 +40,8 @@ class Inference(NamedTuple):
     transitions: Array
     bad_checksums: int
     stray_errors: int
+    conduct: Array
+    resets: Array
 
 
 class Engine:
@@ -57,6 +62,7 @@ class Engine:
         chosen = secrets.randbits(64) if seed is None else seed
         self._memory = new_memory(timers, CHECKSUMS[checksums], chosen)
         self._notes = np.zeros(0, NOTES)
+        self._conduct = Conduct()
 
     def feed(self, segments: Array, errors: Array | None = None) -> Array:
         """Take in more segments, and what ICMP says of segments.
@@ -81,6 +87,7 @@ class Engine:
                 done, taken = step.feed(*self._memory, segments, notes, errors, done, taken)
                 if done < len(segments) or taken < len(errors):
                     self._grow()
+        self._conduct.feed(segments, notes)
         return notes
 
     def finish(self, now: int) -> Inference:
@@ -100,12 +107,13 @@ class Engine:
             rows,
             self._count("bad_checksums"),
             self._count("stray_errors"),
+            *self._conduct.of(flows),
         )
 
     @property
     def nbytes(self) -> int:
         """The bytes that the engine holds: by connections and their events, not by segments."""
-        return sum(array.nbytes for array in self._memory)
+        return sum(array.nbytes for array in self._memory) + self._conduct.nbytes
 
     def _count(self, name: str) -> int:
         return int(self._memory.core[name][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
 from tcpstates.reports.table import Table, Values, used_labels
@@ -12,7 +13,7 @@ from tcpstates.states import Side
 _COUNTED = ("frames", "bytes", "retransmits", "duplicates")
 
 
-def connections(log: Log, outcomes: Outcomes) -> Table:
+def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Table:
     """One row per connection, in the order of first frames."""
     start, end = log.connections["start"].copy(), log.connections["end"].copy()
     values: dict[str, Values] = {
@@ -24,6 +25,7 @@ def connections(log: Log, outcomes: Outcomes) -> Table:
         "outcome": outcomes.outcome,
         "culprit": outcomes.culprit,
         "severity": outcomes.severity,
+        "diagnosis": diagnoses.column,
     }
     for side in Side:
         values |= {f"{side.label}_{name}": column for name, column in _of_side(log, side).items()}

@@ -9,7 +9,9 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from tcpstates.reports.log import CLOSING_STATES, LIVE, Log, bit_set
-from tcpstates.schema import NO_TIME
+from tcpstates.reports.resets import Resets
+from tcpstates.reports.thresholds import HALF_OPEN_AFTER
+from tcpstates.schema import REASONS, Known
 from tcpstates.states import Event, Side, State
 
 _ALIVE = tuple(state for state in LIVE if state != State.TIME_WAIT)
@@ -38,17 +40,35 @@ class Stays(NamedTuple):
         return self.where(self.side == side)
 
 
-class Resets(NamedTuple):
+class Endings(NamedTuple):
     """The first RST of each connection that ended something alive; one value per such connection."""
 
     conn: np.ndarray
     time: np.ndarray
     sender: np.ndarray  # Side
-    while_closing: np.ndarray  # bool: a FIN had been sent before
-    sender_had_closed: np.ndarray  # bool: by the sender of the RST
+    while_closing: np.ndarray  # bool: its sender had sent a FIN, or received one
+    sender_had_closed: np.ndarray  # bool: it had sent one
+    reason: np.ndarray  # of schema.REASONS
 
     def where(self, chosen: np.ndarray) -> Self:
-        """Those resets of it (bool per reset)."""
+        """Those of it (bool per RST)."""
+        return type(self)(*(values[chosen] for values in self))
+
+    def of(self, *reasons: str) -> Self:
+        """Those for one of these reasons."""
+        return self.where(np.isin(self.reason, [REASONS.index(name) for name in reasons]))
+
+
+class Silences(NamedTuple):
+    """Sides that repeated themselves, or probed, without an answer; one value per side."""
+
+    conn: np.ndarray
+    side: np.ndarray
+    since: np.ndarray
+    until: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Self:
+        """Those of it (bool per side)."""
         return type(self)(*(values[chosen] for values in self))
 
 
@@ -84,10 +104,48 @@ class Facts:
         )
         return np.asarray((rows["icmp_errors"] > 0) & ~too_big)
 
-    def gave_up(self, *states: State) -> np.ndarray:
-        """The connections of which a side in one of ``states`` retransmitted until it gave up."""
+    def gave_up(self, *states: State) -> Silences:
+        """The sides in one of ``states`` that retransmitted until they gave up."""
         rows = self._endings((Event.TIMER_RETRANSMISSION,), states)
-        return np.unique(self.log.transitions["conn"][rows])
+        return self._silences(self.log.side_of_row[rows], self.log.transitions["start"][rows])
+
+    @cached_property
+    def given_up_by_reset(self) -> Silences:
+        """The sides that asked in vain, and then said by a RST that they give up."""
+        resets = self.resets.of("gave_up")
+        return self._silences(2 * resets.conn + resets.sender, resets.time)
+
+    @cached_property
+    def unanswered(self) -> Silences:
+        """The sides that still ask, again and again, and get no answer when the capture ends."""
+        conduct, peer_heard = self.log.conduct, self.heard[:, ::-1].ravel()
+        waiting = conduct["unanswered"] > 1
+        waiting &= peer_heard & self.finally_in(*_ALIVE).ravel()
+        sides = np.flatnonzero(waiting)
+        return self._silences(sides, np.full(len(sides), self.log.end))
+
+    def _silences(self, sides: np.ndarray, until: np.ndarray) -> Silences:
+        since = np.minimum(self.log.conduct["unanswered_since"][sides], until)
+        start = self.start[sides // 2]
+        return Silences(sides // 2, sides % 2, np.where(since > 0, since, start), until)
+
+    @cached_property
+    def acknowledges(self) -> np.ndarray:
+        """Whether that side was seen to acknowledge anything."""
+        return np.reshape(self.log.conduct["known"] & Known.ACK != 0, (-1, 2))
+
+    @cached_property
+    def half_open(self) -> Stays:
+        """Stays in SYN_RECV that came to nothing, though they lasted or the SYN-ACK was repeated."""
+        completed = self.ever(State.ESTABLISHED, *CLOSING_STATES)
+        stays = self.stays(State.SYN_RECV, among=~completed).of(Side.SERVER)
+        repeated = server(self.log.per_side("syn_acks")) > 1
+        return stays.where((stays.lasted >= HALF_OPEN_AFTER) | repeated[stays.conn])
+
+    @cached_property
+    def endpoints(self) -> np.ndarray:
+        """int64 per side: the same number for the same address and port."""
+        return np.asarray((self.log.addresses.codes << 16) + self.log.sides["port"])
 
     @cached_property
     def attempts(self) -> Stays:
@@ -120,25 +178,31 @@ class Facts:
         return Stays(side // 2, side % 2, start, end - start, end - active, lasts, self._cause[following])
 
     @cached_property
-    def resets(self) -> Resets:
+    def resets(self) -> Endings:
         """The first RST of each connection that ended a socket which was not done already."""
         log = self.log
         rows = self._endings((Event.SENT_RST, Event.RECEIVED_RST), _ALIVE)
         conn, time = log.transitions["conn"][rows], log.transitions["start"][rows]
         order = np.lexsort((time, conn))
         first = order[np.append(True, np.diff(conn[order]) > 0)[: len(order)]]
-        conn, time, rows = conn[first], time[first], rows[first]
-        side = log.transitions["side"][rows]
+        conn, time, rows = conn[first].astype(np.int64), time[first], rows[first]
+        side = log.transitions["side"][rows].astype(np.int64)
         sender = np.where(self._cause[rows] == Event.SENT_RST, side, 1 - side)
-        fins = log.per_side("fin_time")[conn]
-        before = (fins != NO_TIME) & (fins <= time[:, None])
-        return Resets(conn, time, sender, before.any(axis=1), before[np.arange(len(conn)), sender])
+        known = log.conduct["reset"][2 * conn + sender].astype(np.int64) - 1
+        told = self.told_resets
+        had_closed, peer_had_closed = told.sender_had_closed[known], told.peer_had_closed[known]
+        return Endings(conn, time, sender, had_closed | peer_had_closed, had_closed, told.reason[known])
 
     def _endings(self, causes: tuple[Event, ...], states: tuple[State, ...]) -> np.ndarray:
         """The transitions to CLOSE by one of ``causes`` from one of ``states``, as indices."""
         rows = np.flatnonzero(np.isin(self._cause, causes))
         held = (self.log.state[rows] == State.CLOSE) & np.isin(self.log.previous[rows], states)
         return np.extract(held, rows)
+
+    @cached_property
+    def told_resets(self) -> Resets:
+        """All RSTs, told apart."""
+        return Resets(self.log)
 
     @cached_property
     def _cause(self) -> np.ndarray:

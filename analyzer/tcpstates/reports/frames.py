@@ -45,5 +45,5 @@ _CONVERSIONS: dict[str, Any] = {
     "nullable": _nullable,
     "port": lambda values: values.astype(np.uint16),
     "count": lambda values: values.astype(np.int64),
-    "text": lambda values: pd.array(values, dtype="str"),
+    "text": lambda values: pd.array(values.tolist(), dtype="str"),
 }

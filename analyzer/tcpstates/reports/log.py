@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from tcpstates.reports.addresses import Addresses
-from tcpstates.schema import NO_TIME
+from tcpstates.schema import CONDUCT, NO_TIME, RESETS
 from tcpstates.states import State
 
 LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOSE, State.LISTEN))
@@ -32,6 +32,7 @@ class Log:
         conn, side and time, and each side has at least one row.
     start, end : the capture's first and last record of any protocol, ``NO_TIME`` if it has none.
     files : the names that ``file`` columns count.
+    conduct, resets : ``schema.CONDUCT`` and ``RESETS`` arrays, the former with a row for each side.
     """
 
     connections: np.ndarray
@@ -40,6 +41,8 @@ class Log:
     start: int = NO_TIME
     end: int = NO_TIME
     files: tuple[str, ...] = ()
+    conduct: np.ndarray = field(default_factory=lambda: np.zeros(0, CONDUCT))
+    resets: np.ndarray = field(default_factory=lambda: np.zeros(0, RESETS))
 
     @cached_property
     def state(self) -> np.ndarray:

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tcpstates.reports.facts import Facts, Resets, Stays, client, server
+from tcpstates.reports.facts import Endings, Facts, Silences, Stays, client, server
 from tcpstates.reports.log import CLOSING_STATES, LIVE, Log
-from tcpstates.reports.thresholds import HALF_OPEN_AFTER, NO_ANSWER_AFTER
-from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES
+from tcpstates.reports.strangers import is_gone, scanned
+from tcpstates.reports.thresholds import NO_ANSWER_AFTER, VANISHED_AFTER
+from tcpstates.schema import CULPRITS, OUTCOMES, REASONS, SEVERITIES
 from tcpstates.states import Event, Side, State
 
 NOBODY = -1
 CLIENT, SERVER, NETWORK = (CULPRITS.index(name) for name in ("client", "server", "network"))
+_STALE, _MIDDLEBOX = (REASONS.index(name) for name in ("stale", "middlebox"))
 
 SEVERITY: dict[str, str] = {
     "scan": "note",
@@ -127,8 +129,8 @@ Rule = Callable[[Facts], Verdict]
 
 
 def _scan(facts: Facts) -> Verdict:
-    """Only segments that no socket sends."""
-    return _over_its_life(facts, facts.log.connections["probe"] != 0, CLIENT)
+    """Only segments that no socket sends, or one of many ports that were only tried."""
+    return _over_its_life(facts, (facts.log.connections["probe"] != 0) | scanned(facts), CLIENT)
 
 
 def _refused(facts: Facts) -> Verdict:
@@ -152,23 +154,28 @@ def _no_answer(facts: Facts) -> Verdict:
     repeated = client(facts.log.per_side("syns")) > 1
     given_up = client(facts.finally_in(State.CLOSE))
     long = attempts.lasted >= NO_ANSWER_AFTER
-    unanswered = ~answered[attempts.conn] & (long | (repeated | given_up)[attempts.conn])
-    return _over_stays(attempts.where(unanswered), NETWORK)
+    stays = attempts.where(~answered[attempts.conn] & (long | (repeated | given_up)[attempts.conn]))
+    # A listener that keeps other handshakes waiting has a full queue, and drops SYNs for it
+    waiting = facts.endpoints[2 * _kept_waiting(facts).conn + Side.SERVER]
+    queue_full = np.isin(facts.endpoints[2 * stays.conn + Side.SERVER], waiting)
+    return _over_stays(stays, np.where(queue_full, SERVER, NETWORK))
 
 
 def _half_open(facts: Facts) -> Verdict:
-    """A SYN-ACK that the client never acknowledged, for long or repeatedly."""
-    completed = facts.ever(State.ESTABLISHED, *CLOSING_STATES)
-    stays = facts.stays(State.SYN_RECV, among=~completed).of(Side.SERVER)
-    repeated = server(facts.log.per_side("syn_acks")) > 1
-    long = stays.lasted >= HALF_OPEN_AFTER
-    return _over_stays(stays.where(long | repeated[stays.conn]), CLIENT)
+    """A handshake that stays undone: the client does not acknowledge, or the server does not take it."""
+    stays = facts.half_open
+    return _over_stays(stays, np.where(client(facts.acknowledges)[stays.conn], SERVER, CLIENT))
+
+
+def _kept_waiting(facts: Facts) -> Stays:
+    """The half-open connections that the client completed, as far as it could."""
+    return facts.half_open.where(client(facts.acknowledges)[facts.half_open.conn])
 
 
 def _timed_out(facts: Facts) -> Verdict:
-    """A side of an open connection that gave up retransmitting."""
-    conn = facts.gave_up(State.ESTABLISHED, *CLOSING_STATES)
-    return Verdict(conn, NETWORK, facts.start[conn], facts.duration[conn])
+    """A side of an open connection that gave up retransmitting or probing."""
+    silent, reset = facts.gave_up(State.ESTABLISHED, *CLOSING_STATES), facts.given_up_by_reset
+    return _over_silences(Silences(*(np.concatenate(values) for values in zip(silent, reset, strict=True))))
 
 
 def _stuck(state: State, actor_is_peer: bool) -> Rule:
@@ -187,20 +194,38 @@ def _stuck(state: State, actor_is_peer: bool) -> Rule:
 
 
 def _reset_by(side: Side) -> Rule:
-    """An open connection that ``side`` aborted, before any FIN."""
+    """An open connection that ``side`` aborted, before any FIN, or somebody in its name."""
 
     def rule(facts: Facts) -> Verdict:
-        resets = facts.resets
-        return _at_resets(facts, resets.where((resets.sender == side) & ~resets.while_closing), int(side))
+        resets = facts.resets.where((facts.resets.sender == side) & ~facts.resets.while_closing)
+        resets = resets.where(resets.reason != _STALE)
+        return _at_resets(facts, resets, np.where(resets.reason == _MIDDLEBOX, NETWORK, int(side)))
 
     return rule
 
 
+def _reset_stale(facts: Facts) -> Verdict:
+    """A segment to a host that no longer knew the connection."""
+    resets = facts.resets.of("stale")
+    return _at_resets(facts, resets, resets.sender)
+
+
 def _reset_while_closing(facts: Facts) -> Verdict:
-    """A RST after a FIN: data came late, or were left unread."""
+    """A RST after a FIN: data came late, or were left unread, or somebody lost patience."""
     resets = facts.resets.where(facts.resets.while_closing)
-    # Who had closed and then resets was sent data too late; who resets without a FIN left data unread
-    return _at_resets(facts, resets, resets.sender ^ resets.sender_had_closed)
+    came_late = resets.reason == REASONS.index("late_data")
+    culprit = np.where(came_late, 1 - resets.sender, resets.sender)
+    return _at_resets(facts, resets, np.where(resets.reason == _MIDDLEBOX, NETWORK, culprit))
+
+
+def _peer_vanished(facts: Facts) -> Verdict:
+    """A side that is still asking when the capture ends, and has got no answer for long."""
+    silences = facts.unanswered
+    silences = silences.where(silences.until - silences.since >= VANISHED_AFTER)
+    verdict = _over_silences(silences)
+    peer = 2 * silences.conn + 1 - silences.side
+    gone = is_gone(facts.log.addresses.codes, facts.log.conduct["last"], peer, silences.since)
+    return verdict._replace(culprit=np.where(gone, 1 - silences.side, NETWORK), lasts=True)
 
 
 def _closed(facts: Facts) -> Verdict:
@@ -229,7 +254,12 @@ def _over_stays(stays: Stays, culprit: np.ndarray | int) -> Verdict:
     return Verdict(stays.conn, culprit, stays.since, stays.lasted, stays.lasts)
 
 
-def _at_resets(facts: Facts, resets: Resets, culprit: np.ndarray | int) -> Verdict:
+def _over_silences(silences: Silences) -> Verdict:
+    silences = silences.where(np.argsort(-silences.since, kind="stable"))  # of both sides, the first counts
+    return Verdict(silences.conn, NETWORK, silences.since, silences.until - silences.since)
+
+
+def _at_resets(facts: Facts, resets: Endings, culprit: np.ndarray | int) -> Verdict:
     return Verdict(resets.conn, culprit, resets.time, resets.time - facts.start[resets.conn])
 
 
@@ -248,7 +278,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("stuck_last_ack", _stuck(State.LAST_ACK, actor_is_peer=True)),
     ("reset_by_client", _reset_by(Side.CLIENT)),
     ("reset_by_server", _reset_by(Side.SERVER)),
+    ("reset_stale", _reset_stale),
     ("reset_while_closing", _reset_while_closing),
+    ("peer_vanished", _peer_vanished),
     ("closed", _closed),
     ("closing", _closing),
     ("open", _open),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, SEVERITIES, TABLES, Column
+from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, REASONS, SEVERITIES, TABLES, Column
 from tcpstates.states import EVENT_LABELS, EVIDENCE_LABELS, SIDE_LABELS, STATE_NAMES
 
 
@@ -19,8 +19,33 @@ class Labels(NamedTuple):
     names: Sequence[str]
 
 
-#: int64 for time, duration, nullable (-1 for none) and count, uint16 for port, object for text, else labels.
-Values = np.ndarray | Labels
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """Text that is written when it is asked for: that of half a million rows need not be, to show twenty.
+
+    Attributes
+    ----------
+    rows : int64, what ``write`` knows the rows by.
+    write : gives the texts of some rows.
+    """
+
+    rows: np.ndarray
+    write: Callable[[np.ndarray], list[str]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Composed:
+        return Composed(self.rows[rows], self.write)
+
+    def tolist(self) -> list[str]:
+        """The texts."""
+        return self.write(self.rows)
+
+
+#: int64 for time, duration, nullable (-1 for none) and count, uint16 for port, text as objects or composed,
+#: else labels.
+Values = np.ndarray | Labels | Composed
 
 #: The names behind each category, in their order.
 CATEGORIES: dict[str, Sequence[str]] = {
@@ -33,6 +58,7 @@ CATEGORIES: dict[str, Sequence[str]] = {
     "outcome": OUTCOMES,
     "culprit": CULPRITS,
     "severity": SEVERITIES,
+    "reason": REASONS,
     "first_closer": CLOSERS,
 }
 
@@ -75,7 +101,7 @@ class Table:
 
 
 def _labelled(column: Column, values: Values) -> Values:
-    if column.dtype == "category" and not isinstance(values, Labels):
+    if column.dtype == "category" and isinstance(values, np.ndarray):
         return Labels(values, CATEGORIES[column.name])
     return values
 
@@ -83,7 +109,7 @@ def _labelled(column: Column, values: Values) -> Values:
 def _take(values: Values, rows: np.ndarray | slice) -> Values:
     if isinstance(values, Labels):
         return Labels(values.codes[rows], values.names)
-    return np.asarray(values[rows])
+    return values[rows] if isinstance(values, Composed) else np.asarray(values[rows])
 
 
 def used_labels(codes: np.ndarray, names: Sequence[str]) -> Labels:

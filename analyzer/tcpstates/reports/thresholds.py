@@ -13,6 +13,12 @@ from tcpstates.states import State, parse_state
 #: A SYN without an answer, and a SYN-ACK without one.
 NO_ANSWER_AFTER = 3 * SECOND
 HALF_OPEN_AFTER = 5 * SECOND
+#: Retransmissions or probes that nobody has answered when the capture ends.
+VANISHED_AFTER = 5 * SECOND
+#: So many of one host's ports tried by another are a scan: if some were open, or if none was.
+SCANNED_PORTS, SCANNED_CLOSED_PORTS = 3, 8
+#: A connection that its client resets within this time without having said anything was only to try the port.
+TRIED_WITHIN = SECOND
 
 #: Closing waits for the application in the first two, for one round trip in the others.
 STUCK_AFTER: dict[State, int] = {

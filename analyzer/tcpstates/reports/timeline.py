@@ -30,7 +30,7 @@ def timeline(log: Log, conn: int | None = None) -> Table:
         "evidence": entries["evidence"],
         "cause": entries["cause"],
         "frame": np.where(frame > 0, frame, -1),
-        "file": _files(log, np.where(frame > 0, entries["file"], -1)),
+        "file": file_labels(log, np.where(frame > 0, entries["file"], -1)),
     }
     return Table.of("timeline", values)
 
@@ -60,7 +60,7 @@ def _ends(log: Log) -> np.ndarray:
     return ends
 
 
-def _files(log: Log, codes: np.ndarray) -> Labels:
+def file_labels(log: Log, codes: np.ndarray) -> Labels:
     """File names; a file that was given twice is one category."""
     names = list(dict.fromkeys(log.files))
     renumbered = np.array([*map(names.index, log.files), -1], np.int32)

@@ -87,6 +87,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def frame_name(frame: int, file: str = "") -> str:
+    """``"frame 7"``, ``"frame 7 of b.pcap"``."""
+    return f"frame {frame}" + (f" of {file}" if file else "")
+
+
 def endpoint(address: str, port: int) -> str:
     """``10.0.0.1:80``, ``[2001:db8::1]:80``."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

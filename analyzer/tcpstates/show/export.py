@@ -83,7 +83,7 @@ def _codes(piece: Values) -> list[int]:
 
 
 def _numbers(piece: Values) -> list[Any]:
-    assert isinstance(piece, np.ndarray)
+    assert not isinstance(piece, Labels)
     numbers: list[Any] = piece.tolist()
     return numbers
 

@@ -5,6 +5,7 @@ rich lays a table out only when it has all of it; half a million rows are writte
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TextIO
 
@@ -80,10 +81,26 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("conn", rank=2),
         _view("side", rank=3),
     ),
+    "resets": (
+        _view("conn"),
+        _view("side"),
+        _view("reason"),
+        _view("from", "local_addr local_port", 1),
+        _view("to", "remote_addr remote_port", 2),
+        _view("time"),
+        _view("frame"),
+        _view("rsts", rank=3),
+        _view("ignored", rank=4),
+        _view("ttl", rank=5),
+        _view("file", rank=6),
+    ),
     "census": (_view("time"), _view("state"), _view("sockets")),
 }
 
 _GAP = "  "
+_INDENT = " " * 6
+#: What text below a row is filled to where there is no terminal.
+_TEXT_WIDTH = 100
 _DATED, _UNDATED = "2026-01-31 12:00:00.000000", "12:00:00.000000"
 
 
@@ -96,7 +113,7 @@ class _Cells(NamedTuple):
     texts: Callable[[Table], list[str]]
 
 
-def print_table(table: Table, stream: TextIO, width: int | None = None) -> None:
+def print_table(table: Table, stream: TextIO, width: int | None = None, below: str = "") -> None:
     """Write ``table`` in columns, all its rows.
 
     Parameters
@@ -104,18 +121,36 @@ def print_table(table: Table, stream: TextIO, width: int | None = None) -> None:
     table : the table.
     stream : where to.
     width : of the terminal, in characters; every column is written if None.
+    below : a column of text that is written below its row, filled to the width.
     """
     columns = _fitting([_cells(table, view) for view in VIEWS[table.name]], width)
-    for line in _lines(table, columns):
+    for line in _lines(table, columns, below, width or _TEXT_WIDTH):
         stream.write(line)
 
 
-def _lines(table: Table, columns: list[_Cells]) -> Iterator[str]:
+def filled(text: str, width: int, indent: str = "") -> str:
+    """``text`` in lines of at most ``width`` characters."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _lines(table: Table, columns: list[_Cells], below: str, width: int) -> Iterator[str]:
     template = _GAP.join(f"{{:{'>' if cells.right else '<'}{cells.width}}}" for cells in columns)
     yield template.format(*(cells.view.title.upper() for cells in columns)).rstrip() + "\n"
     for chunk in table.chunks():
-        for row in zip(*(cells.texts(chunk) for cells in columns), strict=True):
+        texts = _plain_texts(chunk.values[below]) if below else [""] * len(chunk)
+        for text, row in zip(
+            texts, zip(*(cells.texts(chunk) for cells in columns), strict=True), strict=True
+        ):
             yield template.format(*row).rstrip() + "\n"
+            if text:
+                yield filled(text, width, _INDENT) + "\n"
 
 
 def _fitting(columns: list[_Cells], width: int | None) -> list[_Cells]:
@@ -144,12 +179,13 @@ def _measured(dtype: str, values: Values) -> tuple[int, Callable[[Values], list[
     """The widest cell of a column, and what makes cells of a piece of it."""
     if isinstance(values, Labels):
         return _longest(_occurring(values)), _label_texts
-    if dtype == "time":
-        return (len(_DATED), _moment_texts) if _spans_days(values) else (len(_UNDATED), _clock_texts)
-    if dtype == "duration":
-        return _longest(_duration_texts(np.sort(values)[-1:])), _duration_texts
     if dtype == "text":
         return _longest(values.tolist()), _plain_texts
+    if dtype == "time":
+        return (len(_DATED), _moment_texts) if _spans_days(values) else (len(_UNDATED), _clock_texts)
+    assert isinstance(values, np.ndarray)
+    if dtype == "duration":
+        return _longest(_duration_texts(np.sort(values)[-1:])), _duration_texts
     return len(str(values.max(initial=0))), _number_texts
 
 
@@ -208,7 +244,7 @@ def _number_texts(values: Values) -> list[str]:
 
 
 def _plain_texts(values: Values) -> list[str]:
-    assert isinstance(values, np.ndarray)
+    assert not isinstance(values, Labels)
     texts: list[str] = values.tolist()
     return texts
 
