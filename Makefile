@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench captures truth soak
+.PHONY: help demo test lint bench captures truth verdicts soak
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ captures: $(INSTALLED) ## Record pcaps/ again from real kernel sockets (root, Li
 
 truth: $(INSTALLED) ## Say how far the inferred states are those of the kernels, recording by recording
 	$(BIN)/python pcaps/score.py --imperfect
+
+verdicts: $(INSTALLED) ## Say how far the verdicts on the recordings are what was really done
+	$(BIN)/python pcaps/judge.py
 
 soak: $(INSTALLED) ## Run what takes longer than a test may: many more examples, bounds checked
 	HYPOTHESIS_PROFILE=soak $(PYTEST)
