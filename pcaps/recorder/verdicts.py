@@ -1,8 +1,8 @@
 """What was really done in each scenario, as a verdict: how each connection ended, and by whose doing.
 
 An entry lists ``outcome culprit`` (no culprit where nothing went wrong), with the number of connections
-before it if there are several. It is written down from what the scenario does, not from what the analysis says.
-Where the two captures cannot show the same, because what decides it reached only one, each has an entry.
+before it if there are several. It is written down from what the scenario does, not from what the analysis
+says. Where the two captures cannot show the same, because what decides it reached only one, each has an entry.
 """
 
 from __future__ import annotations
