@@ -68,6 +68,39 @@ def pcap(
     return header + b"".join(pcap_record(frame, big_endian, nanoseconds) for frame in frames)
 
 
+def pcap_variant(
+    frames: Iterable[Frame],
+    magic: int = 0xA1B2C3D4,
+    version: tuple[int, int] = (2, 4),
+    header: bytes = b"",
+    extra: bytes = b"",
+    wire_first: bool = False,
+    unit: int = MICROSECOND,
+    linktype: int = ETHERNET,
+    big_endian: bool = False,
+) -> bytes:
+    """A pcap file of another kind: more bytes in its header or in those of its records, lengths swapped."""
+    order = _order(big_endian)
+    data = struct.pack(order + "IHHiIII", magic, *version, 0, 0, 262144, linktype) + header
+    for frame in frames:
+        seconds, fraction = divmod(frame.time, SECOND)
+        lengths = (len(frame.data), frame.wire_length)
+        fields = (seconds, fraction // unit, *(reversed(lengths) if wire_first else lengths))
+        data += struct.pack(order + "IIII", *fields) + extra + frame.data
+    return data
+
+
+def snoop(frames: Iterable[Frame], datalink: int = 4, version: int = 2) -> bytes:
+    """A snoop file (RFC 1761), its records padded to 32 bits."""
+    data = b"snoop\0\0\0" + struct.pack(">II", version, datalink)
+    for frame in frames:
+        seconds, fraction = divmod(frame.time, SECOND)
+        padded = _padded(frame.data)
+        lengths = (frame.wire_length, len(frame.data), 24 + len(padded), 0)
+        data += struct.pack(">IIIIII", *lengths, seconds, fraction // MICROSECOND) + padded
+    return data
+
+
 # --- pcapng ------------------------------------------------------------------------------------
 
 END_OF_OPTIONS, IF_NAME, IF_TSRESOL, IF_TSOFFSET = 0, 2, 9, 14

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import resource
 import shutil
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dpkt
+import lz4.frame
 import numpy as np
 import pytest
 import zstandard
@@ -26,6 +29,7 @@ from tcpstates.capture.files import BLOCK_FRAMES, CaptureReader, Damage
 from tcpstates.errors import CaptureError, CapturePermissionError
 
 FRAMES = builders.some_frames(1000)
+LONGER = [frame._replace(length=len(frame.data) + 100) for frame in FRAMES]
 PLAIN = builders.pcap(FRAMES)
 
 
@@ -82,6 +86,22 @@ VARIETIES = {
     "pcap, big-endian": builders.pcap(FRAMES, big_endian=True),
     "pcap, nanoseconds": builders.pcap(FRAMES, nanoseconds=True),
     "pcap, big-endian, nanoseconds": builders.pcap(FRAMES, big_endian=True, nanoseconds=True),
+    **{
+        f"pcap, Kuznetzov's, {size} more bytes": builders.pcap_variant(FRAMES, magic, extra=bytes(size))
+        for size, magic in ((8, 0xA1B2C3D4), (8, 0xA1B2CD34), (12, 0xA1B2CD34))
+    },
+    "pcap, Kuznetzov's, big-endian": builders.pcap_variant(
+        FRAMES, 0xA1B2CD34, extra=bytes(8), big_endian=True
+    ),
+    "pcap, Nokia's": builders.pcap_variant(FRAMES, extra=bytes(4)),
+    "pcap, IXIA's hardware": builders.pcap_variant(FRAMES, 0x1C0001AC, header=b"size", unit=1),
+    "pcap, IXIA's software": builders.pcap_variant(FRAMES, 0x1C0001AB, header=b"size", big_endian=True),
+    "pcap 2.1, lengths swapped": builders.pcap_variant(LONGER, version=(2, 1), wire_first=True),
+    "pcap 2.3, lengths swapped": builders.pcap_variant(LONGER, version=(2, 3), wire_first=True),
+    "pcap 2.3, lengths not swapped": builders.pcap_variant(LONGER, version=(2, 3)),
+    "pcap 543.0 (DG/UX)": builders.pcap_variant(LONGER, version=(543, 0), wire_first=True),
+    "pcap 2.2 (AIX)": builders.pcap_variant(LONGER, version=(2, 2), wire_first=True, unit=1, linktype=6),
+    "snoop": builders.snoop(FRAMES),
     "pcapng": builders.pcapng(FRAMES),
     "pcapng, big-endian": builders.pcapng(FRAMES, big_endian=True),
     "pcapng, many sections": multi_section(FRAMES),
@@ -91,6 +111,9 @@ STORED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "gzip, two members": lambda data: gzip.compress(data[:777]) + gzip.compress(data[777:]),
     "zstd": zstandard.ZstdCompressor().compress,
+    "lz4": lz4.frame.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
 }
 
 
@@ -98,7 +121,8 @@ STORED: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("variety", VARIETIES)
 def test_every_variety_gives_the_same_frames(variety: str, stored: str) -> None:
     read = read_bytes(STORED[stored](VARIETIES[variety]))
-    read.assert_is(FRAMES)
+    read.assert_is(FRAMES if read.column("length")[0] == 60 else LONGER)
+    assert set(read.column("linktype")) == {1}
     assert read.reader.damage == []
 
 
@@ -127,6 +151,22 @@ def test_dpkt_reads_the_same_from_the_same_bytes() -> None:
     read = read_bytes(VARIETIES["pcapng"])
     assert read.data == [data for _time, data in dpkt.pcapng.Reader(io.BytesIO(VARIETIES["pcapng"]))]
     assert read.data == [data for _time, data in dpkt.pcap.Reader(io.BytesIO(PLAIN))]
+
+
+VARIANTS_OF_EDITCAP = ("modpcap", "nokiapcap", "rh6_1pcap", "suse6_3pcap", "snoop")
+
+
+@pytest.mark.parametrize("variant", VARIANTS_OF_EDITCAP)
+def test_what_editcap_writes_is_read_as_it_was(tmp_path: Path, captures: Path, variant: str) -> None:
+    if shutil.which("editcap") is None:
+        pytest.skip("editcap is not installed")
+    path = tmp_path / "some.cap"
+    command = ["editcap", "-F", variant, str(captures / "close_by_client.pcap"), str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    read, as_it_was = Read(path), Read(captures / "close_by_client.pcap")
+    assert read.data == as_it_was.data
+    assert read.column("time") == [time // 1000 * 1000 for time in as_it_was.column("time")]
+    assert read.reader.damage == []
 
 
 def test_tshark_reads_the_same_from_pcapng_of_every_kind(tmp_path: Path) -> None:
@@ -357,6 +397,21 @@ PCAPNG_PACKET = builders.Section().enhanced(0, b"four")
             "another capture's header: files were joined by cat; give them as several paths",
         ),
         (
+            builders.snoop(THREE) + bytes(23),
+            len(builders.snoop(THREE)),
+            "cut in the middle of a record header (23 of 24 bytes are there)",
+        ),
+        (
+            builders.snoop(FRAMES[:4])[:-13],
+            len(builders.snoop(THREE)),
+            "cut in the middle of a record (75 of 88 bytes are there)",
+        ),
+        (
+            builders.snoop(THREE) + b"\0\0\0\x09" * 3 + bytes(12),
+            len(builders.snoop(THREE)),
+            "a record of 9 bytes that is shorter than the frame in it",
+        ),
+        (
             builders.pcapng(THREE) + PCAPNG_PACKET[:9],
             len(builders.pcapng(THREE)),
             "cut in the middle of a pcapng block (9 bytes are there)",
@@ -387,13 +442,13 @@ def test_damage_reads_as_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
-def test_a_compressed_capture_that_ends_early_gives_the_frames_before(compress) -> None:
+@pytest.mark.parametrize("stored", [name for name in STORED if name not in ("plain", "gzip, two members")])
+def test_a_compressed_capture_that_ends_early_gives_the_frames_before(stored: str) -> None:
     noise = np.random.default_rng(1).bytes(600_000)
     written = [builders.Frame(builders.START, noise[at : at + 600]) for at in range(0, 600_000, 600)]
-    stored = compress(builders.pcap(written))
-    read = read_bytes(stored[: len(stored) * 3 // 4])
-    assert read.data == [frame.data for frame in written][: len(read.data)]
+    whole = STORED[stored](builders.pcap(written * 3))
+    read = read_bytes(whole[: len(whole) * 3 // 4])
+    assert read.data == [frame.data for frame in written * 3][: len(read.data)]
     assert read.damage.what.endswith("data ends early")
     assert len(read.data) == read.damage.frames_before > 500
 

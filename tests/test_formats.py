@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import builders
-from tcpstates.capture.formats import FORMATS, HEADER, PcapngScanner, PcapScanner, scanner_for
+from tcpstates.capture.formats import FORMATS, HEADER, scanner_for
+from tcpstates.capture.scanners import PcapngScanner, PcapScanner
 from tcpstates.errors import CaptureError, ExitCode
 
 
@@ -46,13 +47,24 @@ def test_pcapng_is_recognised(big_endian: bool) -> None:
             "some.cap: is too short to be a capture: 23 bytes, a header has 24; capture it again",
         ),
         (
-            b"snoop\0\0\0" + bytes(16),
-            "some.cap: snoop capture: not supported yet; convert it first (editcap -F pcap FILE NEW)",
+            b"snoop\0\0\0" + bytes(3) + b"\x07" + bytes(12),
+            "some.cap: snoop capture of version 7: not supported; "
+            "convert it first (editcap -F pcap FILE NEW)",
         ),
         (
-            b"\xfd7zXZ\0" + bytes(18),
-            "some.cap: xz-compressed capture: not supported yet; "
-            "decompress it first (xz -dc FILE | tcpstates analyze -)",
+            builders.snoop([], datalink=99) + bytes(12),
+            "some.cap: snoop capture of link layer 99: not supported; "
+            "convert it first (editcap -F pcap FILE NEW)",
+        ),
+        (
+            b"GMBU" + bytes(24),
+            "some.cap: Network Monitor capture: not supported yet; "
+            "convert it first (editcap -F pcap FILE NEW)",
+        ),
+        (
+            b"LZIP" + bytes(24),
+            "some.cap: lzip-compressed capture: not supported yet; "
+            "decompress it first (lzip -dc FILE | tcpstates analyze -)",
         ),
     ],
 )

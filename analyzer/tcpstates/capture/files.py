@@ -142,7 +142,7 @@ class _File:
             pass
         if self._end < HEADER and self.stream.failure is not None:
             raise CaptureError(f"{self.name}: {self.stream.failure}; nothing of it can be read")
-        self._scanner = scanner_for(bytes(self._buffer[: min(self._end, HEADER)]), self.name)
+        self._scanner = scanner_for(bytes(self._buffer[: self._end]), self.name)
 
     def __enter__(self) -> Self:
         if not self._is_open:

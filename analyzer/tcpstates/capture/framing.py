@@ -1,11 +1,11 @@
-"""Where the frames lie in a block of captured bytes: the kernels for pcap and pcapng.
+"""Where the frames lie in a block of captured bytes: the kernels for pcap, pcapng and snoop.
 
 A kernel walks over the records of a block, writes one row of ``schema.FRAMES`` for each frame (all
 but ``file``, which it cannot know) and stops at what it cannot pass: the end of the block, the end
 of ``frames``, a pcapng block that changes what the following ones mean, or damage. It says why by a
 ``Status`` and leaves ``cursor`` at the record where it stopped, so that the next call goes on there.
 
-Sources: draft-ietf-opsawg-pcap (classic pcap), draft-ietf-opsawg-pcapng (pcapng).
+Sources: draft-ietf-opsawg-pcap (classic pcap), draft-ietf-opsawg-pcapng (pcapng), RFC 1761 (snoop).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ MAXIMUM_RECORD = 64 << 20
 
 PCAP_HEADER = 24
 PCAP_RECORD_HEADER = 16
+SNOOP_HEADER = 16
+SNOOP_RECORD_HEADER = 24
 
 
 class Status(IntEnum):
@@ -48,11 +50,20 @@ class Status(IntEnum):
     BAD_VERSION = 12
     BAD_OPTIONS = 13
     TOO_MANY_INTERFACES = 14
+    BAD_RECORD_LENGTH = 15
 
     @property
     def is_damage(self) -> bool:
         """Whether nothing after this place can be read."""
         return self >= Status.TOO_LONG
+
+
+class Lengths(IntEnum):
+    """In which order a pcap record says its two lengths."""
+
+    CAPTURED_FIRST = 0
+    WIRE_FIRST = 1  # before version 2.3
+    SMALLER_IS_CAPTURED = 2  # version 2.3, which was written in either order
 
 
 class BlockType(IntEnum):
@@ -86,6 +97,8 @@ CURSOR = np.dtype(
         ("time", "i8"),  # of the last frame, for those that have none of their own
         ("number", "u4"),  # of the last frame
         ("first_interface", "i4"),  # of this section, counted over the file
+        ("record_header", "i4"),  # bytes, of a pcap record
+        ("lengths", "u1"),  # Lengths
         ("big_endian", "u1"),
     ],
     align=True,
@@ -100,6 +113,8 @@ _ZERO, _ONE = np.uint64(0), np.uint64(1)
 # The magic number of microsecond and of nanosecond pcap, and version 2.4 as two 16-bit fields
 _MICROSECOND_MAGIC, _NANOSECOND_MAGIC = 0xA1B2C3D4, 0xA1B23C4D
 _VERSION_LITTLE, _VERSION_BIG = 0x0004_0002, 0x0002_0004
+
+_WIRE_FIRST, _EITHER = Lengths.WIRE_FIRST.value, Lengths.SMALLER_IS_CAPTURED.value
 
 _HEADER_AND_TRAILER = 12  # type, total length; total length again
 _ENHANCED_FIELDS = 20  # EPB and PB: interface, time in two halves, captured, original length
@@ -163,11 +178,11 @@ def scan_pcap(buffer: Bytes, end: int, cursor: Records, interfaces: Records, fra
         The ``Status``.
     """
     state, interface = cursor[0], interfaces[0]
-    big_endian = state["big_endian"] != 0
+    big_endian, order = state["big_endian"] != 0, state["lengths"]
     position, number = np.int64(state["position"]), np.int64(state["number"])
-    unit = np.int64(interface["multiplier"])
+    header, unit = np.int64(state["record_header"]), np.int64(interface["multiplier"])
     count, status = 0, Status.SOUND.value
-    while end - position >= PCAP_RECORD_HEADER:
+    while end - position >= header:
         if count == len(frames):
             status = Status.FULL.value
             break
@@ -175,23 +190,67 @@ def scan_pcap(buffer: Bytes, end: int, cursor: Records, interfaces: Records, fra
         fraction = _uint32(buffer, position + 4, big_endian)
         captured = _uint32(buffer, position + 8, big_endian)
         length = _uint32(buffer, position + 12, big_endian)
-        status = _check_record(seconds, fraction, captured, length, end - position - PCAP_RECORD_HEADER)
+        if order == _WIRE_FIRST or (order == _EITHER and captured > length):
+            captured, length = length, captured
+        status = _check_record(seconds, fraction, captured, length, end - position - header)
         if status != Status.SOUND.value:
             break
         number += 1
         frame = frames[count]
         frame["time"] = seconds * 1_000_000_000 + fraction * unit
-        frame["offset"] = position + PCAP_RECORD_HEADER
+        frame["offset"] = position + header
         frame["captured"] = captured
         frame["length"] = length
         frame["number"] = number
         frame["interface"] = 0
         frame["linktype"] = interface["linktype"]
         count += 1
-        position += PCAP_RECORD_HEADER + captured
+        position += header + captured
     state["position"] = position
     state["number"] = number
     return count, Status.INCOMPLETE.value if status == Status.SOUND.value else status
+
+
+@kernel
+def scan_snoop(buffer: Bytes, end: int, cursor: Records, interfaces: Records, frames: Records) -> Any:
+    """Find the frames of a snoop file (RFC 1761); takes and returns what ``scan_pcap`` does."""
+    state, interface = cursor[0], interfaces[0]
+    position, number = np.int64(state["position"]), np.int64(state["number"])
+    count, status = 0, Status.SOUND.value
+    while end - position >= SNOOP_RECORD_HEADER:
+        if count == len(frames):
+            status = Status.FULL.value
+            break
+        captured = _uint32(buffer, position + 4, True)
+        total = _uint32(buffer, position + 8, True)
+        status = _check_snoop(captured, total, end - position)
+        if status != Status.SOUND.value:
+            break
+        number += 1
+        frame = frames[count]
+        seconds, fraction = _uint32(buffer, position + 16, True), _uint32(buffer, position + 20, True)
+        frame["time"] = seconds * 1_000_000_000 + fraction * 1_000
+        frame["offset"] = position + SNOOP_RECORD_HEADER
+        frame["captured"] = captured
+        frame["length"] = _uint32(buffer, position, True)
+        frame["number"] = number
+        frame["interface"] = 0
+        frame["linktype"] = interface["linktype"]
+        count += 1
+        position += total
+    state["position"] = position
+    state["number"] = number
+    return count, Status.INCOMPLETE.value if status == Status.SOUND.value else status
+
+
+@inlined
+def _check_snoop(captured: int, total: int, room: Any) -> Any:
+    """Whether a record's lengths, the padded one included, can be believed, and all of it is there."""
+    if total > MAXIMUM_RECORD:
+        return Status.TOO_LONG.value
+    if total < SNOOP_RECORD_HEADER + captured:
+        return Status.ZEROS.value if total == 0 and captured == 0 else Status.BAD_RECORD_LENGTH.value
+    return Status.SOUND.value if total <= room else Status.INCOMPLETE.value
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""Where captured bytes come from: paths, standard input, file objects; gzip and zstd opened on the way.
+"""Where captured bytes come from: paths, standard input, objects; compressed ones are opened on the way.
 
 A stream is read with ``readinto`` until that gives 0. What goes wrong on the way (a compressed file
 that ends early, a disk that fails) ends the stream too, and is told by its ``failure``: what came
@@ -22,6 +22,8 @@ Source = str | os.PathLike[str] | BinaryIO
 #: Compressed bytes are given to the decompressor in pieces of this size: at most so much is lost
 #: where it fails, and a piece that is made to swell (zstd: 128 KB from 4 bytes) stays below 64 MB.
 PIECE = 2048
+#: Of what swells more (bzip2: 45 MB from 45 bytes) so much is taken out at once.
+MOST_AT_ONCE = 1 << 22
 
 
 class Stream(Protocol):
@@ -86,13 +88,15 @@ class RawStream:
 
 
 class CompressedStream:
-    """The bytes that a compressed file holds: any number of gzip members or zstd frames."""
+    """The bytes that a compressed file holds: any number of members, frames or streams."""
 
     def __init__(self, raw: RawStream, compression: Compression) -> None:
         self.name = raw.name
         self.failure: str | None = None
         self.bytes_total, self.can_reopen = raw.bytes_total, raw.can_reopen
         self._raw, self._compression = raw, compression.name
+        self._most = (MOST_AT_ONCE,) if compression.is_bounded else ()
+        self._holds_more = False  # output for which no more input is needed
         self._new, self._errors = compression.load()
         self._decompressor: Any = None  # None between members
         self._pieces = memoryview(bytearray(64 * PIECE))
@@ -121,12 +125,13 @@ class CompressedStream:
         """Decompress a piece; False at the end."""
         if self.failure is not None:
             return False
-        if not self._input:
+        if not self._input and not self._holds_more:
             self._input = self._pieces[: self._raw.readinto(self._pieces)]
-        if not self._input:
+        if not self._input and not self._holds_more:
             self._end()
             return False
-        piece, self._input = self._input[:PIECE], self._input[PIECE:]
+        taken = 0 if self._holds_more else PIECE
+        piece, self._input = self._input[:taken], self._input[taken:]
         try:
             self._feed(piece)
         except self._errors as error:
@@ -136,16 +141,19 @@ class CompressedStream:
     def _feed(self, piece: memoryview) -> None:
         """Decompress ``piece``, in which members may end and begin."""
         data, output = bytes(piece), []
-        while data:
+        while data or self._holds_more:
             if self._decompressor is None:
                 data = data.lstrip(b"\0")  # padding after a member, as tape blocks leave it
                 if not data:
                     break
                 self._decompressor = self._new()
-            output.append(self._decompressor.decompress(data))
-            data = b""
+            output.append(self._decompressor.decompress(data, *self._most))
+            data, self._holds_more = b"", bool(self._most) and not self._decompressor.needs_input
             if self._decompressor.eof:
                 data, self._decompressor = self._decompressor.unused_data, None
+                self._holds_more = False
+            elif self._holds_more:
+                break
         self._output = memoryview(b"".join(output))
 
     def _end(self) -> None:
@@ -165,6 +173,7 @@ class Compression(NamedTuple):
     name: str
     is_at: Callable[[bytes], bool]
     load: Callable[[], tuple[Callable[[], Any], type[Exception]]]
+    is_bounded: bool = False  # whether what undoes it can be told how much to give at once
 
 
 def _load_gzip() -> tuple[Callable[[], Any], type[Exception]]:
@@ -177,14 +186,39 @@ def _load_zstd() -> tuple[Callable[[], Any], type[Exception]]:
     return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
 
 
+def _load_lz4() -> tuple[Callable[[], Any], type[Exception]]:
+    import lz4.frame
+
+    return lz4.frame.LZ4FrameDecompressor, RuntimeError
+
+
+def _load_xz() -> tuple[Callable[[], Any], type[Exception]]:
+    import lzma
+
+    return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), lzma.LZMAError
+
+
+def _load_bzip2() -> tuple[Callable[[], Any], type[Exception]]:
+    import bz2
+
+    return bz2.BZ2Decompressor, OSError
+
+
+#: Enough for xz -9; a file can ask for 1.5 GB.
+_XZ_MEMORY = 128 << 20
+
+
 def _is_zstd(head: bytes) -> bool:
     """Whether a frame is there (RFC 8878, 3.1.1), or a skippable one before it (3.1.2)."""
-    return head == b"\x28\xb5\x2f\xfd" or (head[1:] == b"\x2a\x4d\x18" and head[0] >> 4 == 5)
+    return head[:4] == b"\x28\xb5\x2f\xfd" or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5)
 
 
 COMPRESSIONS = (
     Compression("gzip", lambda head: head.startswith(b"\x1f\x8b"), _load_gzip),
     Compression("zstd", _is_zstd, _load_zstd),
+    Compression("lz4", lambda head: head.startswith(b"\x04\x22\x4d\x18"), _load_lz4, is_bounded=True),
+    Compression("xz", lambda head: head.startswith(b"\xfd7zX"), _load_xz, is_bounded=True),
+    Compression("bzip2", lambda head: head[:3] == b"BZh" and b"1" <= head[3:] <= b"9", _load_bzip2, True),
 )
 
 
