@@ -11,6 +11,7 @@ import numpy as np
 
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
+from tcpstates.capture.ordering import Sorter
 from tcpstates.errors import UsageError
 from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
@@ -79,9 +80,10 @@ def analyze(
     thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
     reader = CaptureReader(source)
+    sorter = Sorter()
     frames = Decoder(decoder=decoder, checksums=checksums != "ignore")
     engine = Engine(profile, checksums=checksums)
-    segments = _feed(reader, frames, engine, progress or (lambda read, total: None))
+    segments = _feed(reader, sorter, frames, engine, progress or (lambda read, total: None))
     result = engine.finish(frames.last_time)
     log = Log(
         result.connections,
@@ -102,6 +104,8 @@ def analyze(
             result.bad_checksums,
             result.stray_errors,
             dict(frames.skipped),
+            copies=reader.copies,
+            disorder=sorter.disorder,
         ),
         damage=tuple(map(str, reader.damage)),
         stuck_after=thresholds,
@@ -113,11 +117,11 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
         raise UsageError(f"{name} cannot be {value!r}; use one of {', '.join(known)}")
 
 
-def _feed(reader: CaptureReader, frames: Decoder, engine: Engine, progress: Progress) -> int:
+def _feed(reader: CaptureReader, sorter: Sorter, frames: Decoder, engine: Engine, progress: Progress) -> int:
     """Pass the capture through, block by block; the number of segments in it."""
     count = 0
     progress(0, reader.bytes_total)
-    for block in reader.blocks():
+    for block in sorter.blocks(reader.blocks()):
         segments = frames.decode(block)
         engine.feed(segments, frames.errors)
         count += len(segments)

@@ -267,6 +267,30 @@ def _left_out(analysis: Analysis) -> list[str]:
             f"{counts.bad_checksums:,} segments with a wrong checksum were left out; "
             "--checksums ignore takes them in"
         )
+    if counts.copies:
+        lines.append(f"{counts.copies:,} frames stood in more than one file, and count once")
+    return [*lines, *_disorder(analysis)]
+
+
+def _disorder(analysis: Analysis) -> list[str]:
+    """How far the frames were out of the order of time."""
+    from tcpstates.reports.wording import counted, duration
+
+    order, lines = analysis.counts.disorder, []
+    if order.sorted:
+        lines.append(
+            f"{counted(order.sorted, 'frame')} stood up to {duration(order.latest)} late; sorted by time"
+        )
+    if order.kept:
+        lines.append(
+            f"{counted(order.kept, 'frame')} with time stamps that contradict the acknowledgements were left "
+            "in the file's order"
+        )
+    if order.steps:
+        lines.append(
+            f"the clock went back {counted(order.steps, 'time')}, by up to {duration(order.longest_step)}; "
+            "durations across that are wrong"
+        )
     return lines
 
 

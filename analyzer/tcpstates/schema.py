@@ -12,6 +12,7 @@ count from 1 within their file, 0 for none. Sequence numbers are uint32, compare
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
@@ -355,6 +356,24 @@ RESETS = np.dtype(
     ],
     align=True,
 )
+
+
+@dataclass
+class Disorder:
+    """How far a capture's frames were out of the order of time; times in ns.
+
+    Attributes
+    ----------
+    sorted, latest : frames that stood behind later ones and were sorted, and by how much at most.
+    steps, longest_step : how often the clock of an interface went back, and by how much at most.
+    kept : frames whose stamps contradict what was acknowledged: left in the file's order.
+    """
+
+    sorted: int = 0
+    latest: int = 0
+    steps: int = 0
+    longest_step: int = 0
+    kept: int = 0
 
 
 class Column(NamedTuple):

@@ -13,8 +13,10 @@ from typing import BinaryIO, NamedTuple, Self, cast
 import numpy as np
 
 from tcpstates import schema
+from tcpstates.capture.blocks import Block
 from tcpstates.capture.formats import HEADER, scanner_for
-from tcpstates.capture.framing import Bytes, Records, Status
+from tcpstates.capture.framing import Bytes, Status
+from tcpstates.capture.merging import Merger
 from tcpstates.capture.streams import Source, open_stream, source_name
 from tcpstates.errors import CaptureError
 
@@ -24,24 +26,10 @@ BLOCK_SIZE = 1 << 20
 BLOCK_FRAMES = 1 << 13
 #: Bytes of a file's first block: enough for its header and, as a rule, its first frame.
 _FIRST_SIZE = 1 << 16
+#: Bytes of a block where so many files overlap that larger ones would be too much.
+_SMALL_SIZE = 1 << 17
 #: A buffer with less room is not read into any more; a pipe gives as much at a time.
 _LEAST_ROOM = 1 << 16
-
-
-class Block(NamedTuple):
-    """Captured bytes, and the frames in them.
-
-    Attributes
-    ----------
-    buffer : numpy.ndarray
-        uint8. The bytes of a block's frames are never overwritten, so it may be kept; a later block
-        may be of the same buffer, with frames further on.
-    frames : numpy.ndarray
-        ``schema.FRAMES``, at least one; ``offset`` is into ``buffer``. May be kept, too.
-    """
-
-    buffer: Bytes
-    frames: Records
 
 
 class Damage(NamedTuple):
@@ -68,17 +56,17 @@ class Damage(NamedTuple):
 
 
 class CaptureReader:
-    """Reads captures, one after another in the order of their first frames' times.
+    """Reads captures as one, in the order of time: one after another, merged where they overlap.
 
     Parameters
     ----------
     sources : path, ``-``, binary file object, or several of them
-        pcap or pcapng, plain or compressed with gzip or zstd. ``-`` is standard input.
+        pcap, pcapng or snoop, plain or compressed. ``-`` is standard input.
 
     Attributes
     ----------
     names : list of str
-        The files' names, in the order in which they are read; ``FRAMES.file`` is an index into it.
+        The files' names, in the order of their first frames; ``FRAMES.file`` is an index into it.
 
     Raises
     ------
@@ -94,7 +82,13 @@ class CaptureReader:
 
     def __init__(self, sources: Source | Iterable[Source]) -> None:
         self._files = _in_order_of_time(_listed(sources))
+        self._merger = Merger(self._files)
         self.names = [file.name for file in self._files]
+
+    @property
+    def copies(self) -> int:
+        """Frames that stood in more than one file and were left out, so far."""
+        return self._merger.copies
 
     @property
     def damage(self) -> list[Damage]:
@@ -113,12 +107,8 @@ class CaptureReader:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def blocks(self) -> Iterator[Block]:
-        """Read on, block by block; a block holds frames of one file."""
-        for index, file in enumerate(self._files):
-            with file:
-                for block in file.blocks():
-                    block.frames["file"] = index
-                    yield block
+        """Read on, block by block; where files overlap, a block holds frames of several."""
+        return self._merger.blocks()
 
 
 class _File:
@@ -127,6 +117,9 @@ class _File:
     def __init__(self, source: Source) -> None:
         self.source, self.name = source, source_name(source)
         self.damage: Damage | None = None
+        self.number = 0
+        self.first_time = 0
+        self._block_size = BLOCK_SIZE
         self._first: Block | None = None  # found when the first frame's time was asked for
         self._open()
 
@@ -153,20 +146,31 @@ class _File:
         self.stream.close()
         self._is_open = False
 
-    def first_time(self) -> int:
-        """The first frame's time, the latest there is if there is no frame.
+    def find_first_time(self) -> None:
+        """Learn the first frame's time, the latest there is if there is no frame.
 
         A file that can be opened again is closed until its turn: there may be thousands of them.
         """
-        self._first = next(self.blocks(), None)
+        self._first = next(self._found(), None)
         time = np.iinfo(np.int64).max if self._first is None else self._first.frames["time"][0]
         if self.stream.can_reopen:
             self._first = None
             self.__exit__()
-        return int(time)
+        self.first_time = int(time)
+
+    def park(self) -> None:
+        """One of many that overlap: hold no file open and no large block."""
+        self._block_size = min(self._block_size, _SMALL_SIZE)
+        self.stream.park()
 
     def blocks(self) -> Iterator[Block]:
-        """The blocks that have frames, until the end or damage."""
+        """The blocks that have frames, until the end or damage; the file is open meanwhile."""
+        with self:
+            for block in self._found():
+                block.frames["file"] = self.number
+                yield block
+
+    def _found(self) -> Iterator[Block]:
         if self._first is not None:
             yield self._first
         while True:
@@ -191,7 +195,7 @@ class _File:
         """Move what the scanner has not passed yet to a new buffer, with at least as much room again."""
         position = self._scanner.position
         rest = self._buffer[position : self._end]
-        self._buffer = np.empty(max(BLOCK_SIZE, 2 * len(rest)), np.uint8)
+        self._buffer = np.empty(max(self._block_size, 2 * len(rest)), np.uint8)
         self._buffer[: len(rest)] = rest
         self._offset += position
         self._end = len(rest)
@@ -223,8 +227,11 @@ def _in_order_of_time(sources: list[Source]) -> list[_File]:
         raise CaptureError("no capture given; give a path")
     if len(sources) == 1:
         return [_File(sources[0])]
-    files, times = [], []
+    files = []
     for source in sources:
         files.append(_File(source))
-        times.append(files[-1].first_time())
-    return [files[index] for index in np.argsort(times, kind="stable")]
+        files[-1].find_first_time()
+    files.sort(key=lambda file: file.first_time)
+    for number, file in enumerate(files):
+        file.number = number
+    return files

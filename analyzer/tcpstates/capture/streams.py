@@ -41,6 +41,9 @@ class Stream(Protocol):
     def readinto(self, target: memoryview) -> int:
         """Fill the beginning of ``target``; how many bytes, 0 at the end."""
 
+    def park(self) -> None:
+        """Hold no file open until it is read on, if it can be opened again."""
+
     def close(self) -> None:
         """Close the file, if it was opened here."""
 
@@ -48,13 +51,14 @@ class Stream(Protocol):
 class RawStream:
     """The bytes of a file as they are."""
 
-    def __init__(self, name: str, file: Any, is_ours: bool) -> None:
+    def __init__(self, name: str, file: Any, path: str | os.PathLike[str] | None = None) -> None:
         self.name = name
         self.failure: str | None = None
         self.bytes_read = 0
         self.bytes_total = _regular_size(file)
-        self.can_reopen = is_ours and self.bytes_total is not None
-        self._file, self._is_ours = file, is_ours
+        self.can_reopen = path is not None and self.bytes_total is not None
+        self._file, self._path = file, path
+        self._is_parked = False
         self._pushed_back = b""
 
     def readinto(self, target: memoryview) -> int:
@@ -64,6 +68,7 @@ class RawStream:
             target[: len(data)] = data
             return len(data)
         try:
+            self._unpark()
             count = _readinto(self._file, target)
         except (OSError, ValueError) as error:
             self.failure = f"cannot be read: {_reason(error)}"
@@ -81,9 +86,21 @@ class RawStream:
         self._pushed_back = bytes(head[:filled])
         return self._pushed_back
 
+    def park(self) -> None:
+        """Hold no file open until it is read on, if it can be opened again."""
+        if self.can_reopen:
+            self._is_parked = True
+            self._file.close()
+
+    def _unpark(self) -> None:
+        if self._is_parked and self._path is not None:
+            self._file = open(self._path, "rb", buffering=0)  # noqa: PTH123, SIM115
+            self._file.seek(self.bytes_read)
+            self._is_parked = False
+
     def close(self) -> None:
         """Close the file, if it was opened here."""
-        if self._is_ours:
+        if self._path is not None:
             self._file.close()
 
 
@@ -161,6 +178,10 @@ class CompressedStream:
         self.failure = self._raw.failure
         if self.failure is None and self._decompressor is not None:
             self.failure = f"the {self._compression} data ends early"
+
+    def park(self) -> None:
+        """Hold no file open until it is read on, if it can be opened again."""
+        self._raw.park()
 
     def close(self) -> None:
         """Close the file, if it was opened here."""
@@ -254,11 +275,11 @@ def source_name(source: Source) -> str:
 def _open(source: Source) -> RawStream:
     name = source_name(source)
     if not isinstance(source, (str, os.PathLike)):
-        return RawStream(name, source, is_ours=False)
+        return RawStream(name, source)
     if source == "-":
-        return RawStream(name, _standard_input(), is_ours=False)
+        return RawStream(name, _standard_input())
     try:
-        return RawStream(name, open(source, "rb", buffering=0), is_ours=True)  # noqa: PTH123
+        return RawStream(name, open(source, "rb", buffering=0), source)  # noqa: PTH123
     except PermissionError as error:
         raise CapturePermissionError(f"{name}: permission denied; read it as a user who may") from error
     except (OSError, ValueError) as error:

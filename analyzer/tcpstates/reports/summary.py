@@ -10,7 +10,7 @@ import numpy as np
 from tcpstates.reports.findings import Groups, explanations, grouped, wireshark_filter
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
-from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES
+from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Disorder
 from tcpstates.states import State
 
 
@@ -24,6 +24,8 @@ class Counts:
     bad_checksums: int = 0  # segments that moved nobody for that reason
     stray_errors: int = 0  # ICMP errors about segments of no connection
     skipped: Mapping[str, int] = field(default_factory=dict)
+    copies: int = 0  # frames that stood in more than one file, and count once
+    disorder: Disorder = field(default_factory=Disorder)
 
 
 @dataclass(frozen=True)
