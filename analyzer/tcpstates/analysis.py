@@ -11,6 +11,7 @@ import numpy as np
 
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
+from tcpstates.capture.filters import Filter
 from tcpstates.capture.ordering import Sorter
 from tcpstates.errors import UsageError
 from tcpstates.inference.engine import Engine
@@ -48,6 +49,7 @@ def analyze(
     stuck_after: Any = None,
     checksums: str = "auto",
     decoder: Literal["fast", "dpkt"] = "fast",
+    filter: str | None = None,  # noqa: A002  (what tcpdump and everybody calls it)
     progress: Progress | None = None,
 ) -> Analysis:
     """Say which state each side of every TCP connection of a capture was in.
@@ -55,7 +57,7 @@ def analyze(
     Parameters
     ----------
     source : a path, a list of paths (read as one stream, in time order), ``"-"`` for standard input, or a
-        binary file object; pcap or pcapng, plain or compressed with gzip or zstd.
+        binary file object; pcap, pcapng or snoop, plain or compressed (gzip, zstd, lz4, xz, bzip2).
     timers : the kind of host whose timers are assumed: ``linux``, ``rfc9293``,
         ``windows``, ``bsd`` or ``macos``.
     stuck_after : from when on a closing side counts as stuck: a duration such as ``"90s"``, a ``timedelta``,
@@ -63,6 +65,8 @@ def analyze(
     checksums : which segments with a wrong TCP checksum move no state: ``verify`` all, ``auto`` those of a
         sender that has sent right ones in that connection, ``ignore`` none.
     decoder : ``fast``, or ``dpkt`` to have dpkt decode every frame, slowly.
+    filter : leave out the frames that this expression of tcpdump's language (pcap-filter(7)) is not true of;
+        needs libpcap.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
 
     Returns
@@ -81,7 +85,8 @@ def analyze(
     _check("checksums", checksums, CHECKSUMS)
     reader = CaptureReader(source)
     sorter = Sorter()
-    frames = Decoder(decoder=decoder, checksums=checksums != "ignore")
+    chosen = None if filter is None else Filter(filter)
+    frames = Decoder(decoder=decoder, checksums=checksums != "ignore", chosen=chosen)
     engine = Engine(profile, checksums=checksums)
     segments = _feed(reader, sorter, frames, engine, progress or (lambda read, total: None))
     result = engine.finish(frames.last_time)
@@ -105,6 +110,7 @@ def analyze(
             result.stray_errors,
             dict(frames.skipped),
             copies=reader.copies,
+            filtered=frames.filtered,
             disorder=sorter.disorder,
         ),
         damage=tuple(map(str, reader.damage)),

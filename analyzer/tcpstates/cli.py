@@ -81,8 +81,8 @@ def _about_output(error: OSError) -> str:
 def cli() -> None:
     """Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.
 
-    CAPTURE is a pcap or pcapng file, plain or compressed with gzip or zstd; several are read as one, in time
-    order; - is standard input.
+    CAPTURE is a pcap, pcapng or snoop file, plain or compressed (gzip, zstd, lz4, xz, bzip2); several are
+    read as one, in time order; - is standard input.
 
     \b
     Exit codes:
@@ -119,6 +119,10 @@ _reading = _options(
     click.option(
         "--decoder", type=click.Choice(["fast", "dpkt"]), default="fast", show_default=True,
         help="dpkt decodes every frame slowly, for doubt.",
+    ),
+    click.option(
+        "-f", "--filter", metavar="EXPR",
+        help="Leave out frames that this expression of tcpdump's language is not true of: 'port 80'.",
     ),
     click.option(
         "--fail-on", type=click.Choice(["note", "warning", "error"]),
@@ -257,11 +261,12 @@ def _analyze(captures: tuple[str, ...], **options: Any) -> Analysis:
 def _left_out(analysis: Analysis) -> list[str]:
     """What did not count, and why."""
     counts, lines = analysis.counts, []
+    if counts.filtered:
+        lines.append(f"the filter left out {counts.filtered:,} of {counts.frames:,} frames")
     if counts.skipped:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.skipped.items()))
-        lines.append(
-            f"{sum(counts.skipped.values()):,} of {counts.frames:,} frames hold no TCP segment: {reasons}"
-        )
+        number, of = sum(counts.skipped.values()), counts.frames - counts.filtered
+        lines.append(f"{number:,} of {of:,} frames hold no TCP segment: {reasons}")
     if counts.bad_checksums:
         lines.append(
             f"{counts.bad_checksums:,} segments with a wrong checksum were left out; "

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tcpstates.capture.blocks import Block
 from tcpstates.capture.decode import DECLINED, decode_fast
 from tcpstates.capture.dissect import Dissector
+from tcpstates.capture.filters import Filter
 from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.errors import UsageError
 from tcpstates.schema import ICMP_ERRORS, NO_TIME, SEGMENTS
@@ -18,18 +20,6 @@ DECODERS = ("fast", "dpkt")
 #: Reasons that are told apart.
 MOST_REASONS = 64
 _OTHER = "other reasons"
-
-
-class Block(Protocol):
-    """Captured bytes and where the frames lie in them."""
-
-    @property
-    def buffer(self) -> NDArray[np.uint8]:
-        """The bytes."""
-
-    @property
-    def frames(self) -> NDArray[np.void]:
-        """Rows of ``FRAMES``, each within ``buffer``."""
 
 
 class Decoder:
@@ -41,11 +31,15 @@ class Decoder:
         ``dpkt`` sends every frame through dpkt: a hundred times slower, for doubt.
     checksums : bool
         Whether to verify TCP checksums.
+    chosen : Filter, optional
+        Decode only the frames that it accepts.
 
     Attributes
     ----------
     frames : int
         The frames seen, of any protocol.
+    filtered : int
+        How many of them the filter did not accept.
     dissected : int
         How many of them dpkt was asked about.
     first_time, last_time : int
@@ -60,13 +54,20 @@ class Decoder:
         If there is no such decoder.
     """
 
-    def __init__(self, decoder: Literal["fast", "dpkt"] = "fast", checksums: bool = True) -> None:
+    def __init__(
+        self,
+        decoder: Literal["fast", "dpkt"] = "fast",
+        checksums: bool = True,
+        chosen: Filter | None = None,
+    ) -> None:
         if decoder not in DECODERS:
             raise UsageError(f"no decoder {decoder!r}; use one of {', '.join(DECODERS)}")
         self._fast = decoder == "fast"
+        self._filter = chosen
         self._checksums = checksums
         self._dissector = Dissector(checksums)
         self.frames = 0
+        self.filtered = 0
         self.dissected = 0
         self._skipped: Counter[str] = Counter()
         self.first_time = self.last_time = NO_TIME
@@ -95,6 +96,10 @@ class Decoder:
         if not len(block.frames):
             return np.empty(0, SEGMENTS)
         self._count(block.frames)
+        if self._filter is not None:
+            accepted = self._filter.accepted(block)
+            self.filtered += len(accepted) - int(accepted.sum())
+            block = Block(block.buffer, block.frames[accepted])
         segments, declined = self._decode_fast(block) if self._fast else _all_declined(block)
         if not len(declined):
             return segments

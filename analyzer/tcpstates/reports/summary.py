@@ -25,6 +25,7 @@ class Counts:
     stray_errors: int = 0  # ICMP errors about segments of no connection
     skipped: Mapping[str, int] = field(default_factory=dict)
     copies: int = 0  # frames that stood in more than one file, and count once
+    filtered: int = 0  # frames that the filter left out
     disorder: Disorder = field(default_factory=Disorder)
 
 
