@@ -12,6 +12,7 @@ host sends alike. Where a segment acknowledges one that is stamped later, the fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,7 +146,7 @@ def _contradicts(part: Block) -> bool:
     return bool(against.sum() > in_favour.sum())
 
 
-def _are_opposite(first: Records, second: Records) -> NDArray[np.bool_]:
+def _are_opposite(first: Records, second: Records) -> Any:
     """Whether two segments are of one connection, in opposite directions."""
     same = first["tunnel"] == second["tunnel"]
     for source, destination in (("src_hi", "dst_hi"), ("src_lo", "dst_lo"), ("src_port", "dst_port")):
@@ -153,7 +154,7 @@ def _are_opposite(first: Records, second: Records) -> NDArray[np.bool_]:
     return same
 
 
-def _acknowledges(segment: Records, other: Records) -> NDArray[np.bool_]:
+def _acknowledges(segment: Records, other: Records) -> Any:
     """Whether a segment acknowledges just what the other one sent."""
     flags = other["flags"] & _SPACE
     length = other["payload"] + (flags & 1) + (flags >> 1)
