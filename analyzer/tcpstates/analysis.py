@@ -13,6 +13,7 @@ from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.capture.filters import Filter
 from tcpstates.capture.ordering import Sorter
+from tcpstates.capture.watching import Watch
 from tcpstates.errors import UsageError
 from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
@@ -50,6 +51,8 @@ def analyze(
     checksums: str = "auto",
     decoder: Literal["fast", "dpkt"] = "fast",
     filter: str | None = None,  # noqa: A002  (what tcpdump and everybody calls it)
+    follow: bool = False,
+    stop: Callable[[], bool] | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Say which state each side of every TCP connection of a capture was in.
@@ -67,6 +70,9 @@ def analyze(
     decoder : ``fast``, or ``dpkt`` to have dpkt decode every frame, slowly.
     filter : leave out the frames that this expression of tcpdump's language (pcap-filter(7)) is not true of;
         needs libpcap.
+    follow : at the end of the one file wait for it to grow, or to be replaced, until ``stop`` says so.
+    stop : asked while waiting for a file to grow or a pipe to bring more; once it says True, what was read
+        until then is the capture.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
 
     Returns
@@ -83,7 +89,7 @@ def analyze(
     """
     thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
-    reader = CaptureReader(source)
+    reader = CaptureReader(source, _watch(source, follow, stop))
     sorter = Sorter()
     chosen = None if filter is None else Filter(filter)
     frames = Decoder(decoder=decoder, checksums=checksums != "ignore", chosen=chosen)
@@ -121,6 +127,13 @@ def analyze(
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{name} cannot be {value!r}; use one of {', '.join(known)}")
+
+
+def _watch(source: Any, follow: bool, stop: Callable[[], bool] | None) -> Watch | None:
+    """When to wait and when to stop; None where neither is asked for."""
+    if follow and isinstance(source, (list, tuple)) and len(source) > 1:
+        raise UsageError(f"one capture can be followed, not {len(source)}; give the one that grows")
+    return Watch(follow, stop or (lambda: False)) if follow or stop is not None else None
 
 
 def _feed(reader: CaptureReader, sorter: Sorter, frames: Decoder, engine: Engine, progress: Progress) -> int:

@@ -10,8 +10,10 @@ import functools
 import io
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,10 @@ _reading = _options(
     click.option(
         "-f", "--filter", metavar="EXPR",
         help="Leave out frames that this expression of tcpdump's language is not true of: 'port 80'.",
+    ),
+    click.option(
+        "--follow", is_flag=True,
+        help="At the end of the file wait for more, as tail -F does, until Ctrl-C; then say what there was.",
     ),
     click.option(
         "--fail-on", type=click.Choice(["note", "warning", "error"]),
@@ -251,11 +257,32 @@ def _analyze(captures: tuple[str, ...], **options: Any) -> Analysis:
     from tcpstates.analysis import analyze as analyze_captures
     from tcpstates.show.progress import Progress
 
-    with Progress(sys.stderr) as progress:
-        analysis = analyze_captures(list(captures), progress=progress, **options)
+    waits = options["follow"] or any(_is_pipe(name) for name in captures)
+    with Progress(sys.stderr) as progress, _ctrl_c() if waits else nullcontext() as stop:
+        analysis = analyze_captures(list(captures), progress=progress, stop=stop, **options)
     for line in (*_left_out(analysis), *analysis.damage):
         _say(line)
     return analysis
+
+
+def _is_pipe(name: str) -> bool:
+    return name == "-" or Path(name).is_fifo()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C ends the reading, not the program; the second one does."""
+    pressed: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _left_out(analysis: Analysis) -> list[str]:

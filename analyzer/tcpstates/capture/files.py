@@ -18,6 +18,7 @@ from tcpstates.capture.formats import HEADER, scanner_for
 from tcpstates.capture.framing import Bytes, Status
 from tcpstates.capture.merging import Merger
 from tcpstates.capture.streams import Source, open_stream, source_name
+from tcpstates.capture.watching import Watch
 from tcpstates.errors import CaptureError
 
 #: Bytes of a block. Small enough to stay in a processor's second cache until it is decoded.
@@ -62,6 +63,8 @@ class CaptureReader:
     ----------
     sources : path, ``-``, binary file object, or several of them
         pcap, pcapng or snoop, plain or compressed. ``-`` is standard input.
+    watch : Watch, optional
+        When to wait for more at the end, and when to stop.
 
     Attributes
     ----------
@@ -80,8 +83,8 @@ class CaptureReader:
     Damage within a capture never raises: what comes before it is read, then the next file.
     """
 
-    def __init__(self, sources: Source | Iterable[Source]) -> None:
-        self._files = _in_order_of_time(_listed(sources))
+    def __init__(self, sources: Source | Iterable[Source], watch: Watch | None = None) -> None:
+        self._files = _in_order_of_time(_listed(sources), watch)
         self._merger = Merger(self._files)
         self.names = [file.name for file in self._files]
 
@@ -114,8 +117,8 @@ class CaptureReader:
 class _File:
     """One capture: its stream, the bytes read ahead of the frames, the scanner that finds these."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.name = source, source_name(source)
+    def __init__(self, source: Source, watch: Watch | None = None) -> None:
+        self.source, self.name, self._watch = source, source_name(source), watch
         self.damage: Damage | None = None
         self.number = 0
         self.first_time = 0
@@ -125,7 +128,7 @@ class _File:
 
     def _open(self) -> None:
         """Open the file at its beginning and recognise its format."""
-        self.stream = open_stream(self.source)
+        self.stream = open_stream(self.source, self._watch)
         self._is_open = True
         self._buffer: Bytes = np.empty(_FIRST_SIZE, np.uint8)
         self._offset = 0  # of the buffer in the capture
@@ -166,9 +169,18 @@ class _File:
     def blocks(self) -> Iterator[Block]:
         """The blocks that have frames, until the end or damage; the file is open meanwhile."""
         with self:
-            for block in self._found():
+            for block in self._all_found():
                 block.frames["file"] = self.number
                 yield block
+
+    def _all_found(self) -> Iterator[Block]:
+        """What is found, also in the files that come to be at the same path while it is followed."""
+        yield from self._found()
+        while self.stream.was_replaced:
+            self.stream.close()
+            self._offset = 0
+            self._open()
+            yield from self._found()
 
     def _found(self) -> Iterator[Block]:
         if self._first is not None:
@@ -204,6 +216,8 @@ class _File:
     def _note_damage(self, status: Status) -> None:
         """Nothing more can be read: say why, unless it is the end."""
         position = self._scanner.position
+        if status is Status.INCOMPLETE and self.stream.was_stopped:
+            return  # in the middle of a record that is being written
         if status is Status.INCOMPLETE and self.stream.failure is not None:
             position, what = self._end, self.stream.failure
         elif status.is_damage or position < self._end:
@@ -221,15 +235,15 @@ def _listed(sources: Source | Iterable[Source]) -> list[Source]:
     return list(sources)
 
 
-def _in_order_of_time(sources: list[Source]) -> list[_File]:
+def _in_order_of_time(sources: list[Source], watch: Watch | None) -> list[_File]:
     """The files, by the time of their first frame; those without one last."""
     if not sources:
         raise CaptureError("no capture given; give a path")
     if len(sources) == 1:
-        return [_File(sources[0])]
+        return [_File(sources[0], watch)]
     files = []
     for source in sources:
-        files.append(_File(source))
+        files.append(_File(source, watch))
         files[-1].find_first_time()
     files.sort(key=lambda file: file.first_time)
     for number, file in enumerate(files):

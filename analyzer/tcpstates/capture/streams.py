@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from tcpstates.capture.watching import Watch, was_replaced
 from tcpstates.errors import CaptureError, CapturePermissionError
 
 #: What can be read: a path, ``-`` for standard input, or an object open for reading bytes.
@@ -35,6 +36,14 @@ class Stream(Protocol):
     can_reopen: bool
 
     @property
+    def was_stopped(self) -> bool:
+        """Whether the user stopped it before its end."""
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether another file is at its path, or it was cut: that is to be read from its beginning."""
+
+    @property
     def bytes_read(self) -> int:
         """How many bytes of the (compressed) file were read."""
 
@@ -51,13 +60,21 @@ class Stream(Protocol):
 class RawStream:
     """The bytes of a file as they are."""
 
-    def __init__(self, name: str, file: Any, path: str | os.PathLike[str] | None = None) -> None:
+    was_stopped = was_replaced = False
+
+    def __init__(
+        self,
+        name: str,
+        file: Any,
+        path: str | os.PathLike[str] | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self.name = name
         self.failure: str | None = None
         self.bytes_read = 0
         self.bytes_total = _regular_size(file)
         self.can_reopen = path is not None and self.bytes_total is not None
-        self._file, self._path = file, path
+        self._file, self._path, self._watch = file, path, watch
         self._is_parked = False
         self._pushed_back = b""
 
@@ -69,11 +86,29 @@ class RawStream:
             return len(data)
         try:
             self._unpark()
-            count = _readinto(self._file, target)
+            count = self._read(target)
         except (OSError, ValueError) as error:
             self.failure = f"cannot be read: {_reason(error)}"
             return 0
         self.bytes_read += count
+        return count
+
+    def _read(self, target: memoryview) -> int:
+        """Read once, and again after a while where more may come."""
+        if self._watch is None:
+            return _readinto(self._file, target)
+        if self.bytes_total is None and not self._watch.wait_for_pipe(self._file):
+            self.was_stopped = True
+            return 0
+        count = _readinto(self._file, target)
+        while count == 0 and self._path is not None and self.bytes_total is not None:
+            if was_replaced(self._file, self._path, self.bytes_read):
+                self.was_replaced = self._watch.follow
+                break
+            if not self._watch.wait_for_file():
+                self.was_stopped = self._watch.follow
+                break
+            count = _readinto(self._file, target)
         return count
 
     def peek(self, size: int) -> bytes:
@@ -124,6 +159,16 @@ class CompressedStream:
     def bytes_read(self) -> int:
         """How many bytes of the compressed file were read."""
         return self._raw.bytes_read
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the user stopped it before its end."""
+        return self._raw.was_stopped
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether another file is in its place."""
+        return self._raw.was_replaced
 
     def readinto(self, target: memoryview) -> int:
         """Fill the beginning of ``target``; how many bytes, 0 at the end."""
@@ -176,7 +221,7 @@ class CompressedStream:
     def _end(self) -> None:
         """No more input: in the middle of a member, that is too early."""
         self.failure = self._raw.failure
-        if self.failure is None and self._decompressor is not None:
+        if self.failure is None and self._decompressor is not None and not self.was_stopped:
             self.failure = f"the {self._compression} data ends early"
 
     def park(self) -> None:
@@ -243,8 +288,10 @@ COMPRESSIONS = (
 )
 
 
-def open_stream(source: Source) -> Stream:
+def open_stream(source: Source, watch: Watch | None = None) -> Stream:
     """Open a source, and decompress it if its first bytes say that it is compressed.
+
+    With a ``watch``, a pipe is read until it says so, and with its ``follow`` a file that grows.
 
     Raises
     ------
@@ -253,7 +300,7 @@ def open_stream(source: Source) -> Stream:
     CapturePermissionError
         If this user may not read it.
     """
-    raw = _open(source)
+    raw = _open(source, watch)
     head = raw.peek(4)
     if raw.failure is not None:
         raw.close()
@@ -272,14 +319,14 @@ def source_name(source: Source) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def _open(source: Source) -> RawStream:
+def _open(source: Source, watch: Watch | None) -> RawStream:
     name = source_name(source)
     if not isinstance(source, (str, os.PathLike)):
-        return RawStream(name, source)
+        return RawStream(name, source, watch=watch)
     if source == "-":
-        return RawStream(name, _standard_input())
+        return RawStream(name, _standard_input(), watch=watch)
     try:
-        return RawStream(name, open(source, "rb", buffering=0), source)  # noqa: PTH123
+        return RawStream(name, open(source, "rb", buffering=0), source, watch)  # noqa: PTH123
     except PermissionError as error:
         raise CapturePermissionError(f"{name}: permission denied; read it as a user who may") from error
     except (OSError, ValueError) as error:
