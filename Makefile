@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench captures truth verdicts soak
+.PHONY: help demo test lint bench captures truth verdicts soak fuzz
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ verdicts: $(INSTALLED) ## Say how far the verdicts on the recordings are what wa
 soak: $(INSTALLED) ## Run what takes longer than a test may: many more examples, bounds checked
 	HYPOTHESIS_PROFILE=soak $(PYTEST)
 	NUMBA_BOUNDSCHECK=1 HYPOTHESIS_PROFILE=soak $(PYTEST)
+
+fuzz: $(INSTALLED) ## Fuzz the reading of captures, guided by coverage, until Ctrl-C
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	mkdir -p $(VENV)/corpus
+	$(BIN)/python tests/fuzz.py $(VENV)/corpus
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "tcpstates needs Python 3.11 or later: install it, or say where it is (make PYTHON=...)" >&2; exit 1; }
