@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from reference_icmp import IcmpError, plain_errors, quoted, take_error
+from reference_numbers import between, distance
 from reference_segments import ACK, FIN, RST, SECOND, SYN, Segment, plain
-from reference_sockets import Connection, Side, between, distance
+from reference_sockets import Connection, Side
 from reference_step import Step
 from tcpstates.inference.timers import Timers
 from tcpstates.states import Event, Evidence, State

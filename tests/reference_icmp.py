@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from reference_numbers import ahead, behind, between, distance
 from reference_segments import MILLISECOND
-from reference_sockets import Connection, Side, ahead, behind, between, distance
+from reference_sockets import Connection, Side
 from tcpstates.inference.timers import Timers
 from tcpstates.schema import ICMP_ERRORS, Checksum
 from tcpstates.states import Event, Evidence, State

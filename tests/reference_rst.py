@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reference_numbers import ahead, behind, between
 from reference_segments import ACK, Segment
-from reference_sockets import Connection, ahead, behind, between
+from reference_sockets import Connection
 from tcpstates.states import Event, Evidence, State
 
 HAS_RECEIVED_FIN = (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK)

@@ -30,6 +30,8 @@ class Segment(NamedTuple):
     sack_left: int
     sack_right: int
     ip_id: int
+    ttl: int
+    interface: int
     marks: int
     checksum: int
 
@@ -46,8 +48,13 @@ class Segment(NamedTuple):
         """What two records of one frame have in common."""
         return (
             self.seq, self.ack, self.flags, self.window, self.payload,
-            self.tsval, self.sack_left, self.ip_id,
+            self.tsval, self.tsecr, self.sack_left, self.sack_right, self.ip_id,
         )  # fmt: skip
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """What is equal in two segments that came the same way."""
+        return self.ttl, self.tunnel, self.interface
 
 
 def plain(row: Any) -> Segment:

@@ -9,37 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from reference_segments import MILLISECOND, SECOND, Segment
+from reference_numbers import ahead, behind
+from reference_segments import FIN, MILLISECOND, SECOND, SYN, Segment
 from tcpstates.inference.timers import Timers
-from tcpstates.schema import NO_TIME, FirstCloser
+from tcpstates.schema import NO_TIME, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
 
 CLOSED = (State.CLOSE, State.LISTEN, State.UNKNOWN)
 #: 3.3.2: the states after the handshake; SYN-RECEIVED goes with them where a FIN is concerned.
 RECEIVING = (State.SYN_RECV, State.ESTABLISHED)
-
-
-# --- numbers modulo 2^32 (3.4) -------------------------------------------------------------------
-
-
-def ahead(number: int, other: int) -> bool:
-    """Whether ``number`` comes after ``other``."""
-    return 0 < (number - other) % 2**32 < 2**31
-
-
-def behind(number: int, other: int) -> bool:
-    """Whether ``number`` comes before ``other``; of two that are 2^31 apart, each does."""
-    return (number - other) % 2**32 >= 2**31
-
-
-def distance(number: int, other: int) -> int:
-    """How far apart two numbers are, in whichever direction."""
-    return min((number - other) % 2**32, (other - number) % 2**32)
-
-
-def between(low: int, number: int, high: int) -> bool:
-    """Whether ``number`` is from ``low`` to ``high``, both included."""
-    return (number - low) % 2**32 <= (high - low) % 2**32
 
 
 # --- the state machine (3.10) --------------------------------------------------------------------
@@ -206,7 +184,7 @@ class Side:
         self.time_wait_restarted: int | None = None
         self.held = self.open_for_sure = self.third_ack_in_doubt = self.checksums_can_be_right = False
         self.sent_times = self.sent_at = self.backoff = self.unanswered_keepalives = 0
-        self.recent: list[tuple[tuple[int, ...], int]] = []
+        self.recent: list[tuple[Segment, int]] = []
 
     # events
 
@@ -359,12 +337,29 @@ class Side:
         self.frames += 1
         self.first, self.last = now if self.first is None else self.first, now
 
-    def is_duplicate(self, fingerprint: tuple[int, ...], time: int) -> bool:
+    def is_duplicate(self, segment: Segment, peer: Side) -> bool:
         """Whether the capture shows a frame again; if not, it is remembered."""
-        if any(seen == fingerprint and time - then <= 20_000_000 for seen, then in self.recent):
+        heard = peer.frames - peer.duplicates
+        if any(self._is_copy(segment, seen, peer, heard == then) for seen, then in self.recent):
             return True
-        self.recent = [*self.recent[-3:], (fingerprint, time)]
+        self.recent = [*self.recent[-7:], (segment, heard)]
         return False
+
+    def _is_copy(self, segment: Segment, seen: Segment, peer: Side, has_heard_nothing: bool) -> bool:
+        age = (segment.time >> 10) - (seen.time >> 10)
+        if segment.fingerprint != seen.fingerprint or age > 20 * MILLISECOND >> 10:
+            return False
+        if segment.time - (self.last_time or 0) > 20 * MILLISECOND:
+            return False
+        if segment.ip_id or segment.path != seen.path:
+            return True
+        if not peer.frames:
+            return age <= MILLISECOND // 20 >> 10
+        if not segment.marks & Mark.HAS_TIMESTAMP and age > 2 * MILLISECOND >> 10:
+            return False
+        end = segment.end + segment.has(SYN) + segment.has(FIN)
+        is_acknowledged = peer.acked is not None and not behind(peer.acked, end)
+        return has_heard_nothing or (end != segment.seq and is_acknowledged)
 
     def remember_copy(self, time: int, frame: int, tsval: int, first: bool) -> None:
         self.last_copy = Copy(time, frame, tsval)

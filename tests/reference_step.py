@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from reference_numbers import ahead, behind, distance
 from reference_rst import Reset
 from reference_segments import ACK, FIN, RST, SYN, Segment
-from reference_sockets import Connection, Leap, Seen, Side, ahead, behind, distance
+from reference_sockets import Connection, Leap, Seen, Side
 from tcpstates.inference.timers import Timers
 from tcpstates.schema import Checksum, FirstCloser, Mark
 from tcpstates.states import Event, Evidence, State
@@ -27,7 +28,7 @@ class Step:
         """Section 3."""
         self.connection.lasts_until(self.now, self.segment.frame)
         self.x.counts_frame(self.now)
-        if self.x.is_duplicate(self.segment.fingerprint, self.segment.time):
+        if self.x.is_duplicate(self.segment, self.y):
             self.x.duplicates += 1
             return
         self.y.unanswered_keepalives = 0

@@ -39,6 +39,8 @@ class Sent(NamedTuple):
     version: int = 4
     network: int = 0  # upper half of both addresses
     icmp: tuple[int, int] | None = None  # type and code
+    ttl: int = 64
+    interface: int = 0
 
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -87,7 +89,7 @@ def _fill(row: Any, sent: Sent) -> None:
     _fill_ends(row, sent)
     for name in ("seq", "ack"):
         row[name] = getattr(sent, name) % 2**32
-    for name in ("flags", "payload", "window", "wscale", "ip_id"):
+    for name in ("flags", "payload", "window", "wscale", "ip_id", "ttl", "interface"):
         row[name] = getattr(sent, name)
     if sent.timestamps:
         row["tsval"], row["tsecr"] = sent.timestamps
@@ -141,6 +143,8 @@ def _wild_segment(choices: bytes) -> Sent:
         version=6 if one_of(_RARELY) else 4,
         network=IPV6_NETWORK if one_of(_RARELY) else 0,
         icmp=one_of((None,) * 11 + _ICMP),
+        ttl=one_of((64, 64, 64, 63)),
+        interface=int(one_of(_RARELY)),
     )
 
 
@@ -151,7 +155,7 @@ def _short_or_long(elements: st.SearchStrategy[Any], max_size: int) -> st.Search
 
 
 def wild_streams(max_size: int = 40) -> st.SearchStrategy[list[Sent]]:
-    return _short_or_long(st.binary(min_size=21, max_size=21).map(_wild_segment), max_size)
+    return _short_or_long(st.binary(min_size=23, max_size=23).map(_wild_segment), max_size)
 
 
 # --- two hosts -----------------------------------------------------------------------------------
@@ -336,6 +340,25 @@ def _show_twice(stream: list[Sent], place: int, _: int) -> None:
     stream.insert(place + 1, stream[place]._replace(gap=MILLISECOND // 100))
 
 
+def _show_all_twice(stream: list[Sent], place: int, choice: int) -> None:
+    """Every segment from here on, in bursts as a mirror or a router's other side shows them; no IP IDs."""
+    burst, by = 1 + choice % 10, choice // 16 % 2
+    shown: list[Sent] = []
+    rest = [segment._replace(ip_id=0) if choice // 32 % 2 else segment for segment in stream[place:]]
+    for at in range(0, len(rest), burst):
+        part = rest[at : at + burst]
+        shown += part
+        shown += [segment._replace(gap=MILLISECOND // 100, ttl=segment.ttl - by) for segment in part]
+    stream[place:] = shown
+
+
+def _hide_ip_ids(stream: list[Sent], _place: int, choice: int) -> None:
+    """As over IPv6; the clock of the hosts' timestamps is slow, and some of the gaps are short."""
+    for at, segment in enumerate(stream):
+        gap = segment.gap if (choice + at) % 3 else segment.gap // 50
+        stream[at] = segment._replace(ip_id=0, gap=gap, timestamps=(7, 7) if segment.timestamps else None)
+
+
 def _show_late(stream: list[Sent], place: int, _: int) -> None:
     segment = stream.pop(place)
     stream.insert(place + 3, segment._replace(gap=0))
@@ -421,9 +444,9 @@ def _answer_with_icmp_error(stream: list[Sent], place: int, choice: int) -> None
 
 
 _PERTURBATIONS = (
-    _drop, _drop, _drop, _show_twice, _show_late, _swap, _swap, _delay, _begin_here, _see_one_side,
-    _repeat_much_later, _change, _change, _forge, _forge, _repeat, _fill_accept_queue, _answer_with_rst,
-    _answer_with_icmp_error, _answer_with_icmp_error,
+    _drop, _drop, _drop, _show_twice, _show_all_twice, _hide_ip_ids, _show_late, _swap, _swap, _delay,
+    _begin_here, _see_one_side, _repeat_much_later, _change, _change, _forge, _forge, _repeat,
+    _fill_accept_queue, _answer_with_rst, _answer_with_icmp_error, _answer_with_icmp_error,
 )  # fmt: skip
 _CHOICES = st.tuples(st.sampled_from(_PERTURBATIONS), st.integers(0, 63), st.integers(0, 2**12 - 1))
 

@@ -7,7 +7,7 @@ connections and transitions, never with packets. A flow's and a socket's public 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,13 +16,16 @@ from tcpstates.schema import CONNECTIONS, SIDES
 from tcpstates.states import Event, State, transition_array
 
 
-def _extend(base: np.dtype, fields: list[tuple[str, str]]) -> np.dtype:
+def _extend(base: np.dtype, fields: list[Any]) -> np.dtype:
     """``base`` with more fields behind it, so that a record begins with one of ``base``."""
-    extended = np.dtype([(name, base[name]) for name in base.names or ()] + fields, align=True)
+    extended = np.dtype([*((name, base[name]) for name in base.names or ()), *fields], align=True)
     before, after = dict(base.fields or {}), dict(extended.fields or {})
     assert all(after[name] == field for name, field in before.items())
     return extended
 
+
+#: So many segments of a side are remembered to know their second copies.
+RECENT = 8
 
 #: A connection in the engine.
 FLOWS = _extend(
@@ -76,18 +79,15 @@ SOCKETS = _extend(
         ("ack_of_fin_file", "i4"),
         ("control_file", "i4"),
         ("first_control_file", "i4"),
-        ("recent0", "u4"),  # fingerprints of its last segments, newest first
-        ("recent1", "u4"),
-        ("recent2", "u4"),
-        ("recent3", "u4"),
-        ("recent_time0", "i8"),
-        ("recent_time1", "i8"),
-        ("recent_time2", "i8"),
-        ("recent_time3", "i8"),
         ("leap_time", "i8"),  # a segment that begins one number beyond what was captured
         ("leap_frame", "u4"),
         ("leap_file", "i4"),
         ("leap_end", "u4"),
+        ("recent_mark", "u4", (RECENT,)),  # of its last segments, a ring: fingerprints,
+        ("recent_tick", "u4", (RECENT,)),  # when they were captured, in units of 1,024 ns modulo 2^32,
+        ("recent_path", "u2", (RECENT,)),  # by which way,
+        ("recent_heard", "u2", (RECENT,)),  # and how many of the peer's had been by then, modulo 2^16
+        ("recent_next", "u1"),  # where the next one is entered
         ("state", "u1"),
         ("known", "u2"),  # the bits below
         ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED

@@ -49,6 +49,7 @@ from tcpstates.inference.memory import (
     MISSED_FRAMES,
     NO_FIN,
     OPEN_FOR_SURE,
+    RECENT,
     RESET_EXACT,
     RESET_HAS_ACK,
     VERIFY,
@@ -107,6 +108,11 @@ IS_NO_ERROR, IS_COUNTED, ENDS_ATTEMPT, ENDS_REQUEST = 0, 1, 2, 3
 MILLISECOND = 1_000_000
 #: Copies of one frame within this time are the capture's doing; the shortest RTO is ten times as long.
 DUPLICATE_WINDOW = 20 * MILLISECOND
+#: Where the IP header has no identification: before that no tail loss probe is due (Linux: two jiffies), and
+#: nobody can have asked for a retransmission.
+SHORTEST_PROBE = 2 * MILLISECOND
+SHORTEST_ROUND_TRIP = MILLISECOND // 20
+_TICK_SHIFT = 10
 #: What may cross on the way where the handshake did not tell the round trip, and its bounds.
 DEFAULT_CROSSING = 100 * MILLISECOND
 LONGEST_CROSSING = 500 * MILLISECOND
@@ -444,7 +450,6 @@ def _put_end(x, hi, lo, port, tunnel):
     x["last_sent"] = x["control_time"] = x["first_control_time"] = NO_TIME
     x["ack_of_syn_time"] = x["ack_of_fin_time"] = x["reset_time"] = x["time_wait_restart"] = NO_TIME
     x["leap_time"] = NO_TIME
-    x["recent_time0"] = x["recent_time1"] = x["recent_time2"] = x["recent_time3"] = NO_TIME
     x["wscale"] = -1
 
 
@@ -598,33 +603,63 @@ def _end_in_silence(log, core, flow, x, y, now):
 
 @inner
 def _fingerprint(core, s):
-    """What is equal in two captures of one frame, and not in a retransmission (but within 20 ms)."""
+    """What is equal in two captures of one frame; never 0."""
     h = core["seed"] ^ (np.uint64(s["seq"]) << _SHIFT | np.uint64(s["ack"]))
     h = (h ^ (h >> _SHIFT)) * _MIX1
     h ^= np.uint64(s["flags"]) << np.uint64(48) | np.uint64(s["window"]) << _SHIFT | np.uint64(s["payload"])
     h = (h ^ (h >> _SHIFT)) * _MIX2
-    h ^= np.uint64(s["tsval"]) << _SHIFT | np.uint64(s["sack_left"])
+    h ^= np.uint64(s["tsval"]) << _SHIFT | np.uint64(s["tsecr"])
     h = (h ^ (h >> _SHIFT)) * _MIX1 + np.uint64(s["ip_id"])
     h = (h ^ (h >> _SHIFT)) * _MIX2
-    return np.uint32(h >> _SHIFT)
+    h ^= np.uint64(s["sack_left"]) << _SHIFT | np.uint64(s["sack_right"])
+    h = (h ^ (h >> _SHIFT)) * _MIX1
+    return np.uint32(h >> _SHIFT) | np.uint32(1)
 
 
 @inner
-def _is_duplicate(core, x, s):
+def _path(s):
+    """By which way a frame came: two of one segment that differ in it are copies."""
+    inside = (s["tunnel"] * _MIX1) >> np.uint64(56) ^ np.uint64(s["interface"] << 1 & 0xFF)
+    return np.uint16(inside << np.uint64(8) | np.uint64(s["ttl"]))
+
+
+@inner
+def _is_duplicate(core, x, y, s):
     """Whether this very frame was captured a moment ago; remembers it if not."""
-    mark, since = _fingerprint(core, s), s["time"] - DUPLICATE_WINDOW
-    if (
-        (x["recent0"] == mark and x["recent_time0"] >= since)
-        or (x["recent1"] == mark and x["recent_time1"] >= since)
-        or (x["recent2"] == mark and x["recent_time2"] >= since)
-        or (x["recent3"] == mark and x["recent_time3"] >= since)
-    ):
-        return True
-    x["recent3"], x["recent_time3"] = x["recent2"], x["recent_time2"]
-    x["recent2"], x["recent_time2"] = x["recent1"], x["recent_time1"]
-    x["recent1"], x["recent_time1"] = x["recent0"], x["recent_time0"]
-    x["recent0"], x["recent_time0"] = mark, s["time"]
+    mark, path, heard = _fingerprint(core, s), _path(s), np.uint16((y["frames"] - y["duplicates"]) & 0xFFFF)
+    tick = np.uint32(s["time"] >> _TICK_SHIFT & 0xFFFFFFFF)
+    if s["time"] - x["last_sent"] <= DUPLICATE_WINDOW:
+        for i in range(RECENT):
+            if x["recent_mark"][i] == mark:
+                age = _ahead(tick, x["recent_tick"][i])
+                if age <= DUPLICATE_WINDOW >> _TICK_SHIFT and (
+                    s["ip_id"] != 0
+                    or x["recent_path"][i] != path
+                    or _is_too_soon_to_repeat(x, y, s, age, x["recent_heard"][i] == heard)
+                ):
+                    return True
+    i = x["recent_next"]
+    x["recent_mark"][i], x["recent_tick"][i] = mark, tick
+    x["recent_path"][i], x["recent_heard"][i] = path, heard
+    x["recent_next"] = (i + 1) % RECENT
     return False
+
+
+@inner
+def _is_too_soon_to_repeat(x, y, s, age, has_heard_nothing):
+    """Whether ``x`` could not have sent ``s`` again by now, for all that the peer said meanwhile.
+
+    It takes an answer that asks for it (RFC 5681, 3.2; RFC 8985) or a probe's time, in which the clock
+    of the timestamps goes on.
+    """
+    if y["frames"] == 0:  # its answers are not captured
+        return age <= SHORTEST_ROUND_TRIP >> _TICK_SHIFT
+    if not s["marks"] & HAS_TIMESTAMP and age > SHORTEST_PROBE >> _TICK_SHIFT:
+        return False
+    if has_heard_nothing:
+        return True
+    taken = np.int64(s["payload"]) + (1 if s["flags"] & SYN else 0) + (1 if s["flags"] & FIN else 0)
+    return taken > 0 and y["known"] & KNOWS_ACK != 0 and _ahead(y["acked"], _plus(s["seq"], taken)) >= 0
 
 
 @inner
@@ -657,7 +692,7 @@ def _step(log, core, flow, x, y, s):
         x["first"] = now
     x["last"] = now
     x["frames"] += 1
-    if _is_duplicate(core, x, s):
+    if _is_duplicate(core, x, y, s):
         x["duplicates"] += 1
         return
     last, x["last_sent"] = x["last_sent"], now
