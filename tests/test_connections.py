@@ -17,6 +17,7 @@ def test_a_connection_in_full() -> None:
         "client_port": 40000,
         "server_addr": "10.0.0.5",
         "server_port": 80,
+        "tunnel": row["tunnel"],
         "start": pd.Timestamp("2023-11-14T22:13:20Z"),
         "end": pd.Timestamp("2023-11-14T22:13:21.25Z"),
         "duration": pd.Timedelta("1.25s"),

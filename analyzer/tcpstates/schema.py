@@ -234,6 +234,7 @@ SIDES = np.dtype(
     [
         ("addr_hi", "u8"),
         ("addr_lo", "u8"),
+        ("tunnel", "u8"),  # of its last frame that was no duplicate; its peer's as long as it has sent none
         ("bytes", "u8"),  # TCP payload, from the IP length, retransmissions included
         ("first", "i8"),  # time of its first and last frame, NO_TIME for none
         ("last", "i8"),
@@ -407,6 +408,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("client_port", "port", "client port"),
         Column("server_addr", "address", "server"),
         Column("server_port", "port", "server port"),
+        Column("tunnel", "category", "tunnel"),
         Column("start", "time", "start", "UTC"),
         Column("end", "time", "end", "UTC"),
         Column("duration", "duration", "duration", "s"),
@@ -425,6 +427,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("conn", "nullable", "conn"),
         Column("side", "category", "side"),
         *_LOCAL_REMOTE,
+        Column("tunnel", "category", "tunnel"),
         Column("state", "category", "state"),
         Column("start", "time", "start", "UTC"),
         Column("end", "time", "end", "UTC"),
@@ -438,6 +441,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("severity", "category", "severity"),
         Column("server_addr", "address", "server"),
         Column("server_port", "port", "port"),
+        Column("tunnel", "category", "tunnel"),
         Column("culprit", "category", "culprit"),
         Column("connections", "count", "connections"),
         Column("clients", "count", "clients"),
@@ -450,6 +454,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "netstat": (
         *_LOCAL_REMOTE,
+        Column("tunnel", "category", "tunnel"),
         Column("state", "category", "state"),
         Column("since", "time", "since", "UTC"),
         Column("conn", "nullable", "conn"),

@@ -41,7 +41,6 @@ FLOWS = _extend(
 SOCKETS = _extend(
     SIDES,
     [
-        ("tunnel", "u8"),  # of its last frame
         ("last_sent", "i8"),  # its last frame that was no duplicate
         ("control_time", "i8"),  # the last copy of its latest SYN, SYN-ACK or FIN
         ("first_control_time", "i8"),  # the first copy of that

@@ -18,6 +18,7 @@ def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Table:
     start, end = log.connections["start"].copy(), log.connections["end"].copy()
     values: dict[str, Values] = {
         "conn": np.arange(len(log.connections)),
+        "tunnel": log.places.tunnels_of(log.places.codes[Side.CLIENT :: 2]),
         "start": start,
         "end": end,
         "duration": end - start,

@@ -48,6 +48,7 @@ def findings(log: Log, outcomes: Outcomes) -> Table:
             "severity": groups.severity,
             "server_addr": used_labels(log.addresses.codes[groups.server], log.addresses.names),
             "server_port": log.sides["port"][groups.server],
+            "tunnel": log.places.tunnels_of(log.places.codes[groups.server]),
             "culprit": groups.culprit,
             "connections": groups.connections,
             "clients": groups.clients,
@@ -91,7 +92,7 @@ def grouped(log: Log, outcomes: Outcomes) -> Groups:
 def _grouping(log: Log, outcomes: Outcomes, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An order of ``found`` that puts groups together, the longest of each first; and where groups start."""
     server = 2 * found + Side.SERVER
-    key = log.addresses.codes[server] * _PORTS + log.sides["port"][server]
+    key = log.places.codes[server] * _PORTS + log.sides["port"][server]
     key = (key * _OUTCOMES + outcomes.outcome[found]) * _CULPRITS + outcomes.culprit[found] + 1
     order = np.lexsort((-outcomes.lasted[found], key))
     key = key[order]
@@ -105,12 +106,12 @@ def _reduced(function: np.ufunc, values: np.ndarray, starts: np.ndarray) -> np.n
 
 
 def _clients(log: Log, conns: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The number of client addresses in each group of ``conns``."""
+    """The number of clients in each group of ``conns``, told apart by address and tunnel."""
     group = np.zeros(len(conns), np.int64)
     group[starts[1:]] = 1
-    addresses = len(log.addresses.hi)
-    pairs = np.unique(np.cumsum(group) * addresses + log.addresses.codes[2 * conns + Side.CLIENT])
-    return np.bincount(pairs // max(addresses, 1), minlength=len(starts))
+    places = len(log.places.address)
+    pairs = np.unique(np.cumsum(group) * places + log.places.codes[2 * conns + Side.CLIENT])
+    return np.bincount(pairs // max(places, 1), minlength=len(starts))
 
 
 def explanations(groups: Groups) -> list[str]:

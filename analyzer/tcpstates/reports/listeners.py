@@ -18,7 +18,7 @@ _PORTS = 1 << 16
 class Listening(NamedTuple):
     """When endpoints began and ceased to listen; one value per change, by endpoint, then by time."""
 
-    address: np.ndarray  # code of log.addresses
+    place: np.ndarray  # code of log.places
     port: np.ndarray
     time: np.ndarray  # ns
     begins: np.ndarray  # bool: from here on it listens, or no longer
@@ -31,7 +31,7 @@ def listening(log: Log) -> Listening:
     sides[len(answers) :] ^= 1  # the client's row tells of the server
     time = log.transitions["start"][np.concatenate((answers, refusals))]
     begins = np.arange(len(sides)) < len(answers)
-    endpoint = log.addresses.codes[sides] * _PORTS + log.sides["port"][sides]
+    endpoint = log.places.codes[sides] * _PORTS + log.sides["port"][sides]
     order = np.lexsort((begins, time, endpoint))
     kept = order[_changes(endpoint[order], begins[order])]
     return Listening(endpoint[kept] // _PORTS, endpoint[kept] % _PORTS, time[kept], begins[kept])
@@ -43,7 +43,7 @@ def listening_at(log: Log, instant: int) -> Listening:
     known = np.flatnonzero(changes.time <= instant)
     if not len(known):
         return _take(changes, known)
-    endpoint = (changes.address * _PORTS + changes.port)[known]
+    endpoint = (changes.place * _PORTS + changes.port)[known]
     latest = known[np.append(endpoint[1:] != endpoint[:-1], True)]
     return _take(changes, latest[changes.begins[latest]])
 

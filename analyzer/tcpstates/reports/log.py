@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from tcpstates.reports.addresses import Addresses
+from tcpstates.reports.places import Places
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS
 from tcpstates.states import State
 
@@ -102,6 +103,11 @@ class Log:
     def addresses(self) -> Addresses:
         """Every side's address, as codes into the capture's unique ones."""
         return Addresses.of(self.sides["addr_hi"], self.sides["addr_lo"])
+
+    @cached_property
+    def places(self) -> Places:
+        """Every side's address within its tunnel: what tells hosts apart."""
+        return Places.of(self.addresses, self.sides["tunnel"])
 
     def per_side(self, name: str) -> np.ndarray:
         """A field of ``sides``, of shape (connections, 2)."""

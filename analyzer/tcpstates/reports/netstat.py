@@ -54,13 +54,14 @@ def _live_rows(log: Log, at: int) -> np.ndarray:
 
 
 def _listeners(log: Log, found: Listening) -> dict[str, Values]:
-    order = np.lexsort((found.port, found.address))
-    count = len(order)
+    order = np.lexsort((found.port, found.place))
+    count, places = len(order), found.place[order]
     return {
-        "local_addr": used_labels(found.address[order], log.addresses.names),
+        "local_addr": used_labels(log.places.address[places], log.addresses.names),
         "local_port": found.port[order].astype(np.uint16),
         "remote_addr": Labels(np.zeros(count, np.int32), ["*"]),
         "remote_port": np.zeros(count, np.uint16),
+        "tunnel": log.places.tunnels_of(places),
         "state": np.full(count, State.LISTEN, np.uint8),
         "since": found.time[order],
         "conn": np.full(count, -1),
@@ -74,7 +75,8 @@ def _joined(above: Values, below: Values) -> Values:
         names = list(dict.fromkeys((*above.names, *below.names)))
         place = {name: index for index, name in enumerate(names)}
         codes = [
-            np.array([place[name] for name in part.names], np.int32)[part.codes] for part in (above, below)
+            np.array([*(place[name] for name in part.names), -1], np.int32)[part.codes]
+            for part in (above, below)
         ]
         return Labels(np.concatenate(codes), names)
     assert isinstance(above, np.ndarray) and isinstance(below, np.ndarray)

@@ -10,7 +10,7 @@ import numpy as np
 from tcpstates.reports.findings import Groups, explanations, grouped, wireshark_filter
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
-from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Disorder
+from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Disorder, tunnel_name
 from tcpstates.states import State
 
 
@@ -38,6 +38,7 @@ class Finding:
     culprit: str
     server_addr: str
     server_port: int
+    tunnel: str
     connections: int
     clients: int
     first: int
@@ -122,6 +123,7 @@ def _finding(log: Log, groups: Groups, row: int, explanation: str) -> Finding:
         culprit=CULPRITS[culprit] if culprit >= 0 else "",
         server_addr=log.addresses.text(int(log.addresses.codes[server])),
         server_port=int(log.sides["port"][server]),
+        tunnel=tunnel_name(log.sides["tunnel"][server]),
         connections=int(groups.connections[row]),
         clients=int(groups.clients[row]),
         first=int(groups.first[row]),

@@ -36,13 +36,14 @@ def timeline(log: Log, conn: int | None = None) -> Table:
 
 
 def endpoints(log: Log, sides: np.ndarray) -> dict[str, Values]:
-    """Local and remote address and port of ``sides`` (rows of ``log.sides``)."""
+    """Local and remote address and port of ``sides`` (rows of ``log.sides``), and their tunnel."""
     codes, names = log.addresses.codes, log.addresses.names
     return {
         "local_addr": used_labels(codes[sides], names),
         "local_port": log.sides["port"][sides],
         "remote_addr": used_labels(codes[sides ^ 1], names),
         "remote_port": log.sides["port"][sides ^ 1],
+        "tunnel": log.places.tunnels_of(log.places.codes[sides]),
     }
 
 

@@ -92,6 +92,11 @@ def frame_name(frame: int, file: str = "") -> str:
     return f"frame {frame}" + (f" of {file}" if file else "")
 
 
+def located(address: str, port: int, tunnel: str) -> str:
+    """An endpoint with the tunnel that it is in: ``10.0.0.1:80 in VXLAN 100``."""
+    return endpoint(address, port) + (f" in {tunnel}" if tunnel else "")
+
+
 def endpoint(address: str, port: int) -> str:
     """``10.0.0.1:80``, ``[2001:db8::1]:80``."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

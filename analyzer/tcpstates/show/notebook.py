@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from tcpstates.reports.summary import Finding, Summary
-from tcpstates.reports.wording import clock, counted, duration, endpoint
+from tcpstates.reports.wording import clock, counted, duration, located
 from tcpstates.schema import NO_TIME
 
 _COLUMNS = ("severity", "outcome", "server", "to blame", "connections", "explanation")
@@ -57,7 +57,7 @@ def _findings(summary: Summary) -> str:
 
 
 def _cells(finding: Finding) -> str:
-    server = endpoint(finding.server_addr, finding.server_port)
+    server = located(finding.server_addr, finding.server_port, finding.tunnel)
     values = (
         finding.severity,
         finding.outcome,

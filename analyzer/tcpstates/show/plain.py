@@ -36,6 +36,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("conn"),
         _view("client", "client_addr client_port"),
         _view("server", "server_addr server_port"),
+        _view("tunnel", rank=1),
         _view("start", rank=4),
         _view("duration", rank=1),
         _view("client state", "client_state", 3),
@@ -52,6 +53,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("side"),
         _view("local", "local_addr local_port", 2),
         _view("remote", "remote_addr remote_port", 3),
+        _view("tunnel", rank=2),
         _view("state"),
         _view("start"),
         _view("end", rank=4),
@@ -64,6 +66,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("severity"),
         _view("outcome"),
         _view("server", "server_addr server_port"),
+        _view("tunnel", rank=1),
         _view("culprit"),
         _view("conns", "connections"),
         _view("longest", rank=1),
@@ -77,6 +80,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("state"),
         _view("local", "local_addr local_port"),
         _view("remote", "remote_addr remote_port"),
+        _view("tunnel", rank=1),
         _view("since", rank=1),
         _view("conn", rank=2),
         _view("side", rank=3),
@@ -123,7 +127,8 @@ def print_table(table: Table, stream: TextIO, width: int | None = None, below: s
     width : of the terminal, in characters; every column is written if None.
     below : a column of text that is written below its row, filled to the width.
     """
-    columns = _fitting([_cells(table, view) for view in VIEWS[table.name]], width)
+    views = [view for view in VIEWS[table.name] if width is None or _says_something(table, view)]
+    columns = _fitting([_cells(table, view) for view in views], width)
     for line in _lines(table, columns, below, width or _TEXT_WIDTH):
         stream.write(line)
 
@@ -151,6 +156,12 @@ def _lines(table: Table, columns: list[_Cells], below: str, width: int) -> Itera
             yield template.format(*row).rstrip() + "\n"
             if text:
                 yield filled(text, width, _INDENT) + "\n"
+
+
+def _says_something(table: Table, view: View) -> bool:
+    """Whether a terminal shows a column: that of tunnels only where there is one."""
+    values = table.values[view.source[0]]
+    return view.title != "tunnel" or (isinstance(values, Labels) and bool((values.codes >= 0).any()))
 
 
 def _fitting(columns: list[_Cells], width: int | None) -> list[_Cells]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tcpstates.reports.outcomes import SEVERITY
 from tcpstates.reports.summary import Finding, Summary
-from tcpstates.reports.wording import clock, counted, duration, endpoint
+from tcpstates.reports.wording import clock, counted, duration, located
 from tcpstates.schema import NO_TIME
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
@@ -107,7 +107,7 @@ def _findings(summary: Summary, captures: Sequence[str]) -> Iterator[RenderableT
 
 
 def _finding(finding: Finding, captures: Sequence[str]) -> RenderableType:
-    server = endpoint(finding.server_addr, finding.server_port)
+    server = located(finding.server_addr, finding.server_port, finding.tunnel)
     style = STYLES[finding.severity]
     title = Text.assemble((finding.severity, style), "  ", (finding.outcome, "bold"), "  ", server)
     facts = Table.grid(padding=(0, 2, 0, 0))
