@@ -224,7 +224,7 @@ def _peer_vanished(facts: Facts) -> Verdict:
     silences = silences.where(silences.until - silences.since >= VANISHED_AFTER)
     verdict = _over_silences(silences)
     peer = 2 * silences.conn + 1 - silences.side
-    gone = is_gone(facts.log.addresses.codes, facts.log.conduct["last"], peer, silences.since)
+    gone = is_gone(facts.log.places.codes, facts.log.conduct["last"], peer, silences.since)
     return verdict._replace(culprit=np.where(gone, 1 - silences.side, NETWORK), lasts=True)
 
 

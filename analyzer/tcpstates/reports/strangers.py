@@ -34,9 +34,9 @@ def scanned(facts: Facts) -> np.ndarray:
 
 
 def _pairs(facts: Facts) -> np.ndarray:
-    """int64 per connection: the same number for the same client's and server's address."""
-    codes = np.reshape(facts.log.addresses.codes.astype(np.int64), (-1, 2))
-    return np.asarray(client(codes) * len(facts.log.addresses.hi) + server(codes))
+    """int64 per connection: the same number for the same client and server, by address and tunnel."""
+    codes = np.reshape(facts.log.places.codes, (-1, 2))
+    return np.asarray(client(codes) * len(facts.log.places.address) + server(codes))
 
 
 def _reset_at_once(facts: Facts) -> np.ndarray:
@@ -68,7 +68,7 @@ def is_gone(host: np.ndarray, last: np.ndarray, sides: np.ndarray, since: np.nda
 
     Parameters
     ----------
-    host : per side of the log, a number for its address.
+    host : per side of the log, a number for its address and tunnel.
     last : per side of the log, the time of its last segment.
     sides : those that did not answer, rows of the log's sides.
     since : per side of ``sides``, when it was first asked in vain.
