@@ -2,7 +2,7 @@
 
 An entry lists ``outcome culprit`` (no culprit where nothing went wrong), with the number of connections
 before it if there are several. It is written down from what the scenario does, not from what the analysis
-says. Where the two captures cannot show the same, because what decides it reached only one, each has an entry.
+says. Where the two captures cannot show the same, because what decides it reached one only, each has its own.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 import dpkt.tcp
 import numpy as np
 
-from tcpstates.compiled import inner, kernel
+from tcpstates.compiled import inlined, inner, kernel
 from tcpstates.inference.memory import grow
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
 
@@ -75,20 +75,20 @@ class Conduct:
         return self._sides.nbytes + self._resets.nbytes
 
 
-@inner
+@inlined
 def _ahead(number, other):
     """How far ``number`` is ahead of ``other`` modulo 2^32, negative if behind."""
     return ((np.int64(number) - np.int64(other) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
-@inner
+@inlined
 def _end(s):
     """The number after a segment's last."""
     length = np.int64(s["payload"]) + (1 if s["flags"] & SYN else 0) + (1 if s["flags"] & FIN else 0)
     return np.uint32((np.int64(s["seq"]) + length) & 0xFFFFFFFF)
 
 
-@inner
+@inlined
 def _note_path(x, s):
     """The TTL and the IP ID of a segment of ``x``: by them its RST may be known not to be its own."""
     if not x["known"] & SEEN:
@@ -104,7 +104,7 @@ def _note_path(x, s):
     x["ip_id"] = s["ip_id"]
 
 
-@inner
+@inlined
 def _note_numbers(x, s):
     """The numbers that ``x`` has used, and acknowledged."""
     end = _end(s)
@@ -119,7 +119,7 @@ def _note_numbers(x, s):
         x["known"] |= KNOWS_ACK
 
 
-@inner
+@inlined
 def _segment(resets, x, y, s, fate):
     """Any segment from ``x`` to ``y`` but a RST."""
     if x["reset"]:
