@@ -259,3 +259,32 @@ def test_conduct_is_the_same_however_it_is_fed(block: int) -> None:
     end = int(segments["time"][-1])
     for one, other in zip(whole.finish(end)[-2:], parts.finish(end)[-2:], strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_burst_that_is_not_answered_yet_is_no_giving_up() -> None:
+    talk = exchange()
+    for number in range(5):
+        talk.client(f"ACK seq={41 + 100 * number} ack=101 len=100")
+    talk.client("RST ACK seq=541 ack=101 @3")
+    assert told(talk) == [("client", "aborted")]
+
+
+def test_of_one_direction_alone_no_silence_is_told() -> None:
+    talk = exchange()
+    talk.client("ACK seq=41 ack=101 len=10 @1")
+    talk.client("ACK seq=41 ack=101 len=10 @2")
+    talk.client("RST ACK seq=51 ack=101 @4")
+    talk.rows = [row for row in talk.rows if row["src_port"] == 40_000]
+    assert told(talk) == [("client", "aborted")]
+    [text] = analysed(talk).connections["diagnosis"]
+    assert "Nothing of the server was captured: perhaps the capture sees one direction only" in text
+
+
+def test_a_reset_whose_cause_was_not_captured_blames_nobody() -> None:
+    talk = exchange()
+    talk.client("FIN ACK seq=41 ack=101 @1")
+    talk.server("ACK seq=101 ack=42 len=500 @2")
+    talk.client("RST seq=42")
+    talk.rows = [row for row in talk.rows if row["src_port"] == 40_000]
+    assert told(talk) == [("client", "unknown")]
+    assert analysed(talk).connections["culprit"].isna().all()

@@ -154,6 +154,8 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
             _check_output(parquet, given["captures"])
             analysis = _analyze(**given)
             _write(analysis.table(name, **parameters(**wanted)), form, parquet, below)
+            if name == "timeline" and wanted["conn"] is not None and not (form or parquet):
+                _diagnose(analysis, wanted["conn"])
             return _status(analysis, fail_on)
 
         return cli.command(name)(_options(_reading, *extra, _writing)(verb))
@@ -346,6 +348,13 @@ def _write(table: Table, form: str | None, parquet: Path | None, below: str) -> 
         export.write_json(table, sys.stdout)
     elif parquet is None:
         plain.print_table(table, sys.stdout, _width(), below)
+
+
+def _diagnose(analysis: Analysis, conn: int) -> None:
+    """What the timeline amounts to, below it."""
+    from tcpstates.show.plain import filled
+
+    click.echo("\n" + filled(analysis.diagnoses.text(conn), min(_width() or 100, 100)))
 
 
 def _write_all(analysis: Analysis, folder: Path) -> None:

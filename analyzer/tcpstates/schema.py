@@ -283,10 +283,7 @@ CONDUCT = np.dtype(
     [
         ("last", "i8"),  # time of its last segment
         ("unanswered_since", "i8"),  # since when it has asked in vain; holds if ``unanswered``
-        (
-            "unanswered",
-            "u4",
-        ),  # segments that want an answer (payload, SYN, FIN, probe) since the peer last spoke
+        ("unanswered", "u4"),  # how often it asked the same (payload, SYN, FIN, probe) since the peer spoke
         ("unanswered_frame", "u4"),  # the first of them
         ("first_frame", "u4"),
         ("last_frame", "u4"),
@@ -326,6 +323,7 @@ RESETS = np.dtype(
             "idle",
             "i8",
         ),  # how long nothing was sent, by either, before that segment or, without it, before the RST
+        ("asked_for", "i8"),  # for how long the side had been asking in vain; 0 if it had not
         ("lived_on", "i8"),  # when the side first sent what shows that it has not ended; NO_TIME for never
         ("side", "i4"),  # row in SIDES
         ("file", "i4"),
@@ -399,6 +397,9 @@ _LOCAL_REMOTE = (
     Column("remote_addr", "address", "remote address"),
     Column("remote_port", "port", "remote port"),
 )
+
+#: Of ``TABLES``: the second number rises with what is added, the first with what is removed or redefined.
+SCHEMA_VERSION = "1.0"
 
 #: Every table's columns, in order. What a dtype word means in pandas is in ``reports.frames``.
 TABLES: dict[str, tuple[Column, ...]] = {

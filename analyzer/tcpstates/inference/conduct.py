@@ -140,7 +140,8 @@ def _segment(resets, x, y, s, fate):
     if s["payload"] or s["flags"] & (SYN | FIN) or fate & KEEP_ALIVE:
         if x["unanswered"] == 0:
             x["unanswered_since"], x["unanswered_frame"] = s["time"], s["frame"]
-        x["unanswered"] += 1
+        if x["unanswered"] == 0 or not is_new:
+            x["unanswered"] += 1
     x["last"], x["last_frame"] = s["time"], s["frame"]
 
 
@@ -189,6 +190,7 @@ def _fill(reset, x, y, s, side, fate):
     _fill_idle(reset, x, y, s["time"])
     reset["snd_nxt"], reset["known"] = x["snd_nxt"], x["known"]
     reset["unanswered"], reset["unanswered_frame"] = x["unanswered"], x["unanswered_frame"]
+    reset["asked_for"] = s["time"] - x["unanswered_since"] if x["unanswered"] else 0
     reset["last_ip_id"], reset["id_steps"], reset["id_jumps"] = x["ip_id"], x["id_steps"], x["id_jumps"]
     reset["ttl_least"], reset["ttl_most"] = x["ttl_least"], x["ttl_most"]
     reset["peer_snd_nxt"], reset["peer_known"], reset["peer_acked"] = y["snd_nxt"], y["known"], y["acked"]

@@ -43,16 +43,28 @@ class Diagnoses:
         """One text for each connection, made when it is read."""
         return Composed(np.arange(len(self.log.connections)), self.texts)
 
+    def text(self, conn: int) -> str:
+        """What is to be said of one connection."""
+        return self.texts(np.array([conn]))[0]
+
     def texts(self, conns: np.ndarray) -> list[str]:
         """The texts of some connections (int64)."""
         log = self.log
         closer = log.connections["first_closer"][conns].tolist()
         names = [OUTCOMES[outcome] for outcome in self.outcomes.outcome[conns].tolist()]
-        rows = zip(conns.tolist(), names, *log.final[conns].T.tolist(), closer, strict=True)
+        heard = (log.per_side("frames")[conns] > 0).all(axis=1).tolist()
+        rows = zip(conns.tolist(), names, heard, *log.final[conns].T.tolist(), closer, strict=True)
         return [
-            _plain(name, client, server, closer) if name in _PLAIN else _TEXTS[name](Case(self, conn))
-            for conn, name, client, server, closer in rows
+            _plain(name, *row) if heard and name in _PLAIN else self._text(conn, name, *row)
+            for conn, name, heard, *row in rows
         ]
+
+    def _text(self, conn: int, name: str, client: int, server: int, closer: int) -> str:
+        """The text of a connection that has figures, or of which one side was not captured at all."""
+        case = Case(self, conn)
+        if name not in _PLAIN:
+            return _TEXTS[name](case)
+        return _plain(name, client, server, closer) + case.doubt(Side.CLIENT) + case.doubt(Side.SERVER)
 
 
 class Case:
@@ -315,7 +327,7 @@ def _reset(case: Case) -> str:
     whose = "of" if case.culprit != "network" else "in the name of"
     return (
         f"A RST {whose} {case.name(sender)} ({frame}, {time_of_day(time)}) ended the connection {age} after "
-        f"its first frame. {reset_text(case.resets, row)}"
+        f"its first frame. {reset_text(case.resets, row)}{case.doubt(1 - sender)}"
     )
 
 
@@ -346,7 +358,7 @@ def _closed(client: int, server: int, closer: int) -> str:
 def _closing(client: int, server: int, closer: int) -> str:
     return (
         f"The close is under way when the capture ends: the client in {State(client).name}, the server in "
-        f"{State(server).name}, neither for long."
+        f"{State(server).name}."
     )
 
 

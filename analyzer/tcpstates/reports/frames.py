@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tcpstates.reports.table import Labels, Table, Values
-from tcpstates.schema import Column
+from tcpstates.schema import SCHEMA_VERSION, Column
 
 
 def to_pandas(table: Table) -> pd.DataFrame:
@@ -19,9 +19,12 @@ def to_pandas(table: Table) -> pd.DataFrame:
     pandas.DataFrame
         Times are ``datetime64[ns, UTC]``, durations ``timedelta64[ns]``, categories ordered categoricals,
         addresses categoricals of text, ports ``uint16``, counts ``int64``, nullable columns ``Int64``.
+        ``attrs`` name the table and the schema's version, in Parquet too.
     """
     columns = {column.name: _series(column, table.values[column.name]) for column in table.columns}
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    frame.attrs = {"table": table.name, "schema_version": SCHEMA_VERSION}
+    return frame
 
 
 def _series(column: Column, values: Values) -> Any:

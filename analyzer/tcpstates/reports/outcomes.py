@@ -215,6 +215,7 @@ def _reset_while_closing(facts: Facts) -> Verdict:
     resets = facts.resets.where(facts.resets.while_closing)
     came_late = resets.reason == REASONS.index("late_data")
     culprit = np.where(came_late, 1 - resets.sender, resets.sender)
+    culprit[resets.reason == REASONS.index("unknown")] = NOBODY
     return _at_resets(facts, resets, np.where(resets.reason == _MIDDLEBOX, NETWORK, culprit))
 
 

@@ -178,7 +178,7 @@ def _after_close(one: _Reset) -> str:
 
 
 def _unknown(one: _Reset) -> str:
-    return "Nothing of the connection was captured before it."
+    return f"Nothing of the {one.receiver} was captured before it: what it may answer is not known."
 
 
 _TEXTS: dict[str, Callable[[_Reset], str]] = {

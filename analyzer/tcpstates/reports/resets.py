@@ -24,8 +24,8 @@ from tcpstates.states import Event, Side, State
 SECOND = 1_000_000_000
 #: A RST is an answer if it comes within this time of the segment that it fits: more than any round trip.
 ANSWERED_WITHIN = SECOND
-#: So many segments without an answer, and a RST then is a side that gives up.
-UNANSWERED = 2
+#: A side that has asked so often, and for so long, without an answer, gives up by a RST.
+UNANSWERED, ASKED_FOR = 2, SECOND
 #: Routes change by a hop or two; more, and the packet came from elsewhere.
 SAME_ROUTE = 2
 #: So many IP IDs in a row make a counter, of which the RST's should be one more.
@@ -195,7 +195,9 @@ class Resets:
     @property
     def _is_gave_up(self) -> np.ndarray:
         """Its sender had repeated itself, or probed, in vain."""
-        return (self.rows["unanswered"] >= UNANSWERED) & ~self.is_answer
+        rows = self.rows
+        asked = (rows["unanswered"] >= UNANSWERED) & (rows["asked_for"] >= ASKED_FOR)
+        return asked & (rows["peer_known"] & Known.SEEN != 0)
 
     @property
     def _is_late_data(self) -> np.ndarray:
@@ -211,9 +213,9 @@ class Resets:
 
     @property
     def _is_unknown(self) -> np.ndarray:
-        """Nothing was captured before it that it could be measured against."""
+        """What it may answer was not captured."""
         rows = self.rows
-        return (rows["known"] & Known.SEEN == 0) & (rows["peer_known"] & Known.SEEN == 0)
+        return (rows["peer_known"] & Known.SEEN == 0) & (~self.has_ack | (rows["known"] & Known.SEEN == 0))
 
     @property
     def _is_unread_data(self) -> np.ndarray:
