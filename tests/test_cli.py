@@ -20,7 +20,14 @@ from tcpstates.cli import main
 from tcpstates.errors import ExitCode
 from tcpstates.schema import TABLES
 
-TABLE_VERBS = {"connections": [], "timeline": [], "findings": [], "netstat": ["--at", "+1s"], "census": []}
+TABLE_VERBS = {
+    "connections": [],
+    "timeline": [],
+    "findings": [],
+    "patterns": [],
+    "netstat": ["--at", "+1s"],
+    "census": [],
+}
 
 
 class Result(NamedTuple):
@@ -62,7 +69,7 @@ def test_analyze_says_what_is_wrong_whose_fault_it_is_and_what_to_run(run: Run, 
     for text in (
         "20 connections",
         "stuck_close_wait",
-        "to blame    server",
+        "to blame: server",
         "tcpstates timeline",
         "--conn",
         "ip.addr==",
@@ -84,8 +91,8 @@ def test_analyze_of_what_is_in_order(run: Run, clean: Path) -> None:
     assert result.status == ExitCode.DONE
 
 
-def test_analyze_writes_all_tables_to_a_folder(run: Run, leak: Path, tmp_path: Path) -> None:
-    assert run("analyze", leak, "-o", tmp_path / "new" / "tables").status == ExitCode.DONE
+def test_analyze_writes_all_tables_to_a_folder(run: Run, demo: Path, tmp_path: Path) -> None:
+    assert run("analyze", demo, "-o", tmp_path / "new" / "tables").status == ExitCode.DONE
     for name, columns in TABLES.items():
         frame = pd.read_parquet(tmp_path / "new" / "tables" / f"{name}.parquet")
         assert list(frame.columns) == [column.name for column in columns]
@@ -100,18 +107,24 @@ def test_analyze_does_not_write_into_a_file(run: Run, leak: Path, tmp_path: Path
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.fixture
+def demo(captures: Path) -> Path:
+    """It has rows in every table."""
+    return captures / "demo.pcap"
+
+
 @pytest.mark.parametrize("verb", TABLE_VERBS)
-def test_a_table_as_csv_and_as_json(run: Run, leak: Path, verb: str) -> None:
-    as_csv = list(csv.DictReader(io.StringIO(run(verb, leak, *TABLE_VERBS[verb], "--csv").stdout)))
-    as_json = [json.loads(line) for line in run(verb, leak, *TABLE_VERBS[verb], "--json").stdout.splitlines()]
+def test_a_table_as_csv_and_as_json(run: Run, demo: Path, verb: str) -> None:
+    as_csv = list(csv.DictReader(io.StringIO(run(verb, demo, *TABLE_VERBS[verb], "--csv").stdout)))
+    as_json = [json.loads(line) for line in run(verb, demo, *TABLE_VERBS[verb], "--json").stdout.splitlines()]
     assert [list(row) for row in as_csv] == [list(row) for row in as_json]
     assert list(as_csv[0]) == [column.name for column in TABLES[verb]]
 
 
 @pytest.mark.parametrize("verb", TABLE_VERBS)
-def test_a_table_as_text_has_all_rows(run: Run, leak: Path, verb: str) -> None:
-    text = run(verb, leak, *TABLE_VERBS[verb]).stdout
-    rows = run(verb, leak, *TABLE_VERBS[verb], "--csv").stdout
+def test_a_table_as_text_has_all_rows(run: Run, demo: Path, verb: str) -> None:
+    text = run(verb, demo, *TABLE_VERBS[verb]).stdout
+    rows = run(verb, demo, *TABLE_VERBS[verb], "--csv").stdout
     assert len(text.splitlines()) == len(rows.splitlines())
     assert not any(line.endswith(" ") for line in text.splitlines())
 

@@ -89,9 +89,23 @@ def test_an_empty_table_is_a_heading() -> None:
     assert stream.getvalue() == "time,state,sockets\n"
 
 
+def scanned() -> Analysis:
+    """A log with a pattern."""
+    builder = LogBuilder()
+    for port in range(1, 31):
+        builder.connection(
+            "1 SYN_SENT sent_syn, 1.1 CLOSE received_rst",
+            "1 CLOSE first_frame",
+            endpoints=("10.0.0.1:40000", f"10.0.0.5:{port}"),
+            client_side={"syns": 1},
+            server_side={"rsts": 1},
+        )
+    return builder.analysis()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_parquet_gives_back_the_same_table(name: str, tmp_path: Path) -> None:
-    table = (aborted() if name == "resets" else analysis()).table(name)
+    table = {"resets": aborted, "patterns": scanned}.get(name, analysis)().table(name)
     write_parquet(table, tmp_path / "table.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), to_pandas(table))
 

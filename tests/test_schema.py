@@ -22,6 +22,7 @@ DTYPES = {
     "port": "uint16",
     "count": "int64",
     "nullable": "Int64",
+    "number": "float64",
     "text": "str",
 }
 

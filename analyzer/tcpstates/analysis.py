@@ -24,6 +24,8 @@ from tcpstates.reports.findings import findings
 from tcpstates.reports.log import Log
 from tcpstates.reports.netstat import netstat
 from tcpstates.reports.outcomes import Outcomes, outcomes
+from tcpstates.reports.pattern import Pattern
+from tcpstates.reports.patterns import find_patterns, patterns
 from tcpstates.reports.reset_table import reset_table
 from tcpstates.reports.resets import Resets
 from tcpstates.reports.summary import Counts, Summary, summary
@@ -185,6 +187,11 @@ class Analysis:
         """One row per side that sent a RST: what for, and how that is known."""
         return _to_pandas(self.table("resets"))
 
+    @cached_property
+    def patterns(self) -> pd.DataFrame:
+        """What many connections show together: leaks, floods, full queues, scans; worst first."""
+        return _to_pandas(self.table("patterns"))
+
     def netstat(self, at: Any) -> pd.DataFrame:
         """The sockets there were at one instant, those that listened included.
 
@@ -237,6 +244,8 @@ class Analysis:
             return findings(log, self.outcomes)
         if name == "resets":
             return _only(reset_table(self.diagnoses.resets), self._known(conn))
+        if name == "patterns":
+            return patterns(log, self.found_patterns)
         if name == "netstat":
             return netstat(log, log.end if at is None else parse_instant(at, log.start, local=local))
         return census(log, comfortable_step(log) if every is None else parse_duration(every))
@@ -258,14 +267,22 @@ class Analysis:
         """What is to be said of each connection, made when it is read."""
         return Diagnoses(self.log, self.outcomes, Resets(self.log))
 
+    @cached_property
+    def found_patterns(self) -> tuple[Pattern, ...]:
+        """What many connections show together, as records."""
+        return find_patterns(self.log, self.stuck_after)
+
     def has_findings(self, severity: str) -> bool:
-        """Whether any connection's outcome is of ``severity`` or worse."""
-        return bool((self.outcomes.severity >= SEVERITIES.index(severity)).any())
+        """Whether any connection's outcome, or any pattern, is of ``severity`` or worse."""
+        least = SEVERITIES.index(severity)
+        if (self.outcomes.severity >= least).any():
+            return True
+        return any(SEVERITIES.index(pattern.severity) >= least for pattern in self.found_patterns)
 
     @cached_property
     def summary(self) -> Summary:
-        """The capture in figures, with the worst findings."""
-        return summary(self.log, self.outcomes, self.counts)
+        """The capture in figures, with the worst patterns and findings."""
+        return summary(self.log, self.outcomes, self.found_patterns, self.counts)
 
     def __repr__(self) -> str:
         from tcpstates.show.notebook import one_line

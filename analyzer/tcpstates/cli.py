@@ -200,6 +200,12 @@ def findings() -> dict[str, Any]:
     return {}
 
 
+@_table_verb("patterns")
+def patterns() -> dict[str, Any]:
+    """List what many connections show together: leaks, floods, full queues, scans."""
+    return {}
+
+
 @_table_verb(
     "netstat",
     click.option(

@@ -379,7 +379,7 @@ class Column(NamedTuple):
     """One column of a table."""
 
     name: str
-    dtype: str  # time, duration, category, address, port, count, nullable, text
+    dtype: str  # time, duration, category, address, port, count, nullable, number, text
     title: str
     unit: str = ""
 
@@ -448,10 +448,33 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("clients", "count", "clients"),
         Column("first", "time", "first", "UTC"),
         Column("last", "time", "last", "UTC"),
+        Column("median", "duration", "median", "s"),
+        Column("p95", "duration", "95th percentile", "s"),
         Column("longest", "duration", "longest", "s"),
+        Column("top_clients", "text", "clients involved most"),
         Column("explanation", "text", "explanation"),
+        Column("check", "text", "what to check"),
         Column("example", "nullable", "example"),
         Column("wireshark_filter", "text", "Wireshark filter"),
+    ),
+    "patterns": (
+        Column("pattern", "category", "pattern"),
+        Column("severity", "category", "severity"),
+        Column("server_addr", "address", "server"),
+        Column("server_port", "nullable", "port"),
+        Column("client_addr", "address", "client"),
+        Column("culprit", "category", "culprit"),
+        Column("connections", "count", "connections"),
+        Column("clients", "count", "clients"),
+        Column("first", "time", "first", "UTC"),
+        Column("last", "time", "last", "UTC"),
+        Column("per_minute", "number", "per minute", "connections/min"),
+        Column("measured", "number", "measured"),
+        Column("threshold", "number", "threshold"),
+        Column("unit", "text", "unit"),
+        Column("explanation", "text", "explanation"),
+        Column("check", "text", "what to check"),
+        Column("example", "nullable", "example"),
     ),
     "netstat": (
         *_LOCAL_REMOTE,
@@ -517,6 +540,16 @@ REASONS = (
     "assassination",
     "after_close",
     "unknown",
+)
+PATTERNS = (
+    "leak",
+    "syn_flood",
+    "backlog_overflow",
+    "port_exhaustion",
+    "idle_timeout_race",
+    "one_way_capture",
+    "port_scan",
+    "host_scan",
 )
 CULPRITS = ("client", "server", "network")
 SEVERITIES = ("ok", "note", "warning", "error")

@@ -48,5 +48,6 @@ _CONVERSIONS: dict[str, Any] = {
     "nullable": _nullable,
     "port": lambda values: values.astype(np.uint16),
     "count": lambda values: values.astype(np.int64),
+    "number": lambda values: values.astype(np.float64),
     "text": lambda values: pd.array(values.tolist(), dtype="str"),
 }

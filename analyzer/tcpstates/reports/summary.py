@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tcpstates.reports.findings import Groups, explanations, grouped, wireshark_filter
+from tcpstates.reports.findings import (
+    Groups,
+    checks,
+    clients_involved,
+    explanations,
+    grouped,
+    wireshark_filter,
+)
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
+from tcpstates.reports.pattern import Pattern
 from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Disorder, tunnel_name
 from tcpstates.states import State
 
@@ -43,10 +51,29 @@ class Finding:
     clients: int
     first: int
     last: int
+    median: int
+    p95: int
     longest: int
+    top_clients: str
     explanation: str
+    check: str
     example: int
     wireshark_filter: str
+
+
+@dataclass(frozen=True)
+class ShownPattern:
+    """One pattern, ready to be shown; an empty address or a negative port is not one in particular."""
+
+    pattern: str
+    severity: str
+    culprit: str
+    server_addr: str
+    server_port: int
+    client_addr: str
+    explanation: str
+    check: str
+    example: int
 
 
 @dataclass(frozen=True)
@@ -61,8 +88,8 @@ class Summary:
     outcomes : connections by outcome, the most frequent first.
     severities : connections by severity, the worst first.
     states : by state, how many clients and how many servers are in it when the capture ends.
-    findings : the worst ones.
-    more_findings : how many there are beside these.
+    patterns, findings : the worst ones.
+    more_patterns, more_findings : how many there are beside these.
     """
 
     files: tuple[str, ...]
@@ -73,12 +100,16 @@ class Summary:
     outcomes: dict[str, int]
     severities: dict[str, int]
     states: dict[str, tuple[int, int]]
+    patterns: tuple[ShownPattern, ...]
+    more_patterns: int
     findings: tuple[Finding, ...]
     more_findings: int
 
 
-def summary(log: Log, outcomes: Outcomes, counts: Counts, most: int = 5) -> Summary:
-    """``log`` in figures, with at most ``most`` findings."""
+def summary(
+    log: Log, outcomes: Outcomes, patterns: Sequence[Pattern], counts: Counts, most: int = 5
+) -> Summary:
+    """``log`` in figures, with at most ``most`` patterns, and as many findings."""
     groups = grouped(log, outcomes)
     return Summary(
         files=log.files,
@@ -89,6 +120,8 @@ def summary(log: Log, outcomes: Outcomes, counts: Counts, most: int = 5) -> Summ
         outcomes=_frequencies(outcomes.outcome, OUTCOMES),
         severities=_severities(outcomes),
         states=_states(log),
+        patterns=tuple(_pattern(log, pattern) for pattern in patterns[:most]),
+        more_patterns=max(len(patterns) - most, 0),
         findings=_findings(log, groups.take(slice(most))),
         more_findings=max(len(groups.example) - most, 0),
     )
@@ -111,11 +144,25 @@ def _states(log: Log) -> dict[str, tuple[int, int]]:
 
 
 def _findings(log: Log, groups: Groups) -> tuple[Finding, ...]:
-    texts = explanations(groups)
-    return tuple(_finding(log, groups, row, text) for row, text in enumerate(texts))
+    texts = zip(explanations(groups), clients_involved(log, groups), checks(log, groups), strict=True)
+    return tuple(_finding(log, groups, row, *text) for row, text in enumerate(texts))
 
 
-def _finding(log: Log, groups: Groups, row: int, explanation: str) -> Finding:
+def _pattern(log: Log, found: Pattern) -> ShownPattern:
+    return ShownPattern(
+        pattern=found.pattern,
+        severity=found.severity,
+        culprit=found.culprit,
+        server_addr=log.addresses.text(found.server) if found.server >= 0 else "",
+        server_port=found.port,
+        client_addr=log.addresses.text(found.client) if found.client >= 0 else "",
+        explanation=found.explanation,
+        check=found.check,
+        example=found.example,
+    )
+
+
+def _finding(log: Log, groups: Groups, row: int, explanation: str, clients: str, to_check: str) -> Finding:
     server, culprit = int(groups.server[row]), int(groups.culprit[row])
     return Finding(
         outcome=OUTCOMES[groups.outcome[row]],
@@ -128,8 +175,12 @@ def _finding(log: Log, groups: Groups, row: int, explanation: str) -> Finding:
         clients=int(groups.clients[row]),
         first=int(groups.first[row]),
         last=int(groups.last[row]),
+        median=int(groups.median[row]),
+        p95=int(groups.p95[row]),
         longest=int(groups.longest[row]),
+        top_clients=clients,
         explanation=explanation,
+        check=to_check,
         example=int(groups.example[row]),
         wireshark_filter=wireshark_filter(log, int(groups.example[row])),
     )

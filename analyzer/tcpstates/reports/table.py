@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, REASONS, SEVERITIES, TABLES, Column
+from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, PATTERNS, REASONS, SEVERITIES, TABLES, Column
 from tcpstates.states import EVENT_LABELS, EVIDENCE_LABELS, SIDE_LABELS, STATE_NAMES
 
 
@@ -43,8 +43,8 @@ class Composed:
         return self.write(self.rows)
 
 
-#: int64 for time, duration, nullable (-1 for none) and count, uint16 for port, text as objects or composed,
-#: else labels.
+#: int64 for time, duration, nullable (-1 for none) and count, uint16 for port, float64 for number, text as
+#: objects or composed, else labels.
 Values = np.ndarray | Labels | Composed
 
 #: The names behind each category, in their order.
@@ -56,6 +56,7 @@ CATEGORIES: dict[str, Sequence[str]] = {
     "evidence": EVIDENCE_LABELS,
     "cause": EVENT_LABELS,
     "outcome": OUTCOMES,
+    "pattern": PATTERNS,
     "culprit": CULPRITS,
     "severity": SEVERITIES,
     "reason": REASONS,

@@ -97,6 +97,16 @@ def located(address: str, port: int, tunnel: str) -> str:
     return endpoint(address, port) + (f" in {tunnel}" if tunnel else "")
 
 
+def figure(value: float) -> str:
+    """``"0.125"``, ``"33.4"``, ``"12,345"``: three figures, or all of a whole number's."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def share(value: float) -> str:
+    """``"12 %"``, ``"0.3 %"``."""
+    return f"{100 * value:.2g} %" if value < 0.995 else "100 %"
+
+
 def endpoint(address: str, port: int) -> str:
     """``10.0.0.1:80``, ``[2001:db8::1]:80``."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

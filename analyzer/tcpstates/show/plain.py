@@ -72,9 +72,28 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("longest", rank=1),
         _view("clients", rank=3),
         _view("example", rank=2),
+        _view("median", rank=5),
+        _view("95 %", "p95", 5),
         _view("first", rank=4),
         _view("last", rank=4),
-        _view("explanation", rank=5),
+        _view("explanation", rank=6),
+    ),
+    "patterns": (
+        _view("severity"),
+        _view("pattern"),
+        _view("server", "server_addr server_port"),
+        _view("client", "client_addr", 3),
+        _view("culprit", rank=3),
+        _view("conns", "connections"),
+        _view("clients", rank=4),
+        _view("first", rank=1),
+        _view("last", rank=5),
+        _view("a minute", "per_minute", 2),
+        _view("measured", rank=6),
+        _view("threshold", rank=6),
+        _view("unit", rank=6),
+        _view("example", rank=5),
+        _view("explanation", rank=7),
     ),
     "netstat": (
         _view("state"),
@@ -182,7 +201,7 @@ def _cells(table: Table, view: View) -> _Cells:
     name = view.source[0]
     dtype = next(column.dtype for column in table.columns if column.name == name)
     widest, texts = _measured(dtype, table.values[name])
-    right = dtype in ("nullable", "count", "port", "duration")
+    right = dtype in ("nullable", "count", "port", "duration", "number")
     return _Cells(view, max(widest, len(view.title)), right, lambda part: texts(part.values[name]))
 
 
@@ -190,6 +209,8 @@ def _measured(dtype: str, values: Values) -> tuple[int, Callable[[Values], list[
     """The widest cell of a column, and what makes cells of a piece of it."""
     if isinstance(values, Labels):
         return _longest(_occurring(values)), _label_texts
+    if dtype == "number":
+        return _longest(_figure_texts(values)), _figure_texts
     if dtype == "text":
         return _longest(values.tolist()), _plain_texts
     if dtype == "time":
@@ -215,7 +236,14 @@ def _endpoint_texts(part: Table, address: str, port: str) -> list[str]:
     names, ports = _label_texts(part.values[address]), part.values[port]
     assert isinstance(ports, np.ndarray)
     pairs = zip(names, ports.tolist(), strict=True)
-    return ["*:*" if name == "*" else wording.endpoint(name, number) for name, number in pairs]
+    return [_endpoint_text(name, number) for name, number in pairs]
+
+
+def _endpoint_text(name: str, number: int) -> str:
+    """``*`` for what is not one address or one port in particular."""
+    if name in ("*", "") or number < 0:
+        return f"{name or '*'}:{number if number > 0 else '*'}"
+    return wording.endpoint(name, number)
 
 
 def _longest(texts: Iterable[str]) -> int:
@@ -252,6 +280,11 @@ def _duration_texts(values: Values) -> list[str]:
 def _number_texts(values: Values) -> list[str]:
     assert isinstance(values, np.ndarray)
     return ["" if value < 0 else str(value) for value in values.tolist()]
+
+
+def _figure_texts(values: Values) -> list[str]:
+    assert isinstance(values, np.ndarray)
+    return [wording.figure(value) for value in values.tolist()]
 
 
 def _plain_texts(values: Values) -> list[str]:

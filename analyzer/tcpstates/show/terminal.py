@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tcpstates.reports.outcomes import SEVERITY
-from tcpstates.reports.summary import Finding, Summary
-from tcpstates.reports.wording import clock, counted, duration, located
+from tcpstates.reports.summary import Finding, ShownPattern, Summary
+from tcpstates.reports.when import SECOND
+from tcpstates.reports.wording import clock, counted, duration, endpoint, located
 from tcpstates.schema import NO_TIME
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
@@ -39,13 +40,14 @@ def print_summary(summary: Summary, console: Console, captures: Sequence[str]) -
 
 def _parts(summary: Summary, captures: Sequence[str], ascii_only: bool) -> Iterator[RenderableType]:
     yield _headline(summary)
-    if summary.connections:
-        yield from ("", _heading("Connections"), _outcomes(summary, ascii_only))
+    if summary.patterns:
+        yield from ("", _heading("Patterns over many connections"), *_patterns(summary, captures))
     if summary.findings:
         yield from ("", _heading("Findings, worst first"), *_findings(summary, captures))
-    elif summary.connections:
+    elif summary.connections and not summary.patterns:
         yield from ("", Text("Nothing is stuck or abnormal.", "green"))
     if summary.connections:
+        yield from ("", _heading("Connections"), _outcomes(summary, ascii_only))
         yield from ("", _heading("States when the capture ends"), _states(summary))
 
 
@@ -96,34 +98,87 @@ def _bar(share: float, ascii_only: bool) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
+def _patterns(summary: Summary, captures: Sequence[str]) -> Iterator[RenderableType]:
+    for number, pattern in enumerate(summary.patterns):
+        if number:
+            yield ""
+        yield _indented(_pattern(pattern, captures))
+    yield from _more(summary.more_patterns, "pattern", captures)
+
+
 def _findings(summary: Summary, captures: Sequence[str]) -> Iterator[RenderableType]:
     for number, finding in enumerate(summary.findings):
         if number:
             yield ""
         yield _indented(_finding(finding, captures))
-    if summary.more_findings:
-        more = f"and {counted(summary.more_findings, 'finding')} more: "
-        yield from ("", _indented(Text(more + _command("findings", captures))))
+    yield from _more(summary.more_findings, "finding", captures)
+
+
+def _more(number: int, noun: str, captures: Sequence[str]) -> Iterator[RenderableType]:
+    """How many there are that are not shown, and what shows them."""
+    if number:
+        more = f"and {counted(number, noun)} more: {_command(noun + 's', captures)}"
+        yield from ("", _indented(Text(more)))
+
+
+def _pattern(pattern: ShownPattern, captures: Sequence[str]) -> RenderableType:
+    title = _title(pattern.severity, pattern.pattern, _whose(pattern), pattern.culprit)
+    facts = (
+        ("check", pattern.check),
+        ("look at", _command("timeline", captures, "--conn", str(pattern.example))),
+    )
+    return Group(title, _indented(Text(pattern.explanation)), _facts(facts))
+
+
+def _whose(pattern: ShownPattern) -> str:
+    """The server or the client that it is about, as far as it is one."""
+    if pattern.server_addr and pattern.server_port >= 0:
+        return endpoint(pattern.server_addr, pattern.server_port)
+    if pattern.server_addr:
+        return pattern.server_addr
+    return f"port {pattern.server_port}" if pattern.server_port >= 0 else pattern.client_addr
 
 
 def _finding(finding: Finding, captures: Sequence[str]) -> RenderableType:
     server = located(finding.server_addr, finding.server_port, finding.tunnel)
-    style = STYLES[finding.severity]
-    title = Text.assemble((finding.severity, style), "  ", (finding.outcome, "bold"), "  ", server)
-    facts = Table.grid(padding=(0, 2, 0, 0))
-    facts.add_column(style="dim", min_width=10)
-    facts.add_column(overflow="fold")
-    for name, text in _facts(finding, captures):
-        facts.add_row(name, text)
-    return Group(title, _indented(Text(finding.explanation)), _indented(facts))
+    title = _title(finding.severity, finding.outcome, server, finding.culprit)
+    facts = [("since", _since(finding))]
+    if finding.connections > 1:
+        facts += [*_durations(finding), ("clients", finding.top_clients)]
+    facts += [
+        ("check", finding.check),
+        ("look at", _command("timeline", captures, "--conn", str(finding.example))),
+        ("Wireshark", finding.wireshark_filter),
+    ]
+    return Group(title, _indented(Text(finding.explanation)), _facts(facts))
 
 
-def _facts(finding: Finding, captures: Sequence[str]) -> Iterator[tuple[str, RenderableType]]:
-    if finding.culprit:
-        yield "to blame", finding.culprit
-    yield "since", _since(finding)
-    yield "look at", _command("timeline", captures, "--conn", str(finding.example))
-    yield "Wireshark", finding.wireshark_filter
+def _title(severity: str, name: str, where: str, culprit: str) -> Text:
+    """Whether it is bad, what it is, where, and whose doing."""
+    title = Text.assemble((severity, STYLES[severity]), "  ", (name, "bold"), "  ", where)
+    if culprit:
+        title.append("  to blame: ", "dim").append(culprit, "bold")
+    return title
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> Padding:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", min_width=9)
+    table.add_column(overflow="fold")
+    for name, text in facts:
+        table.add_row(name, Text(text))
+    return _indented(table)
+
+
+def _durations(finding: Finding) -> Iterator[tuple[str, str]]:
+    """Three durations, if they are long enough to matter; fewer where there is no difference between them."""
+    if finding.longest < SECOND:
+        return
+    median, p95, longest = map(duration, (finding.median, finding.p95, finding.longest))
+    parts = [f"median {median}"] if median != longest else []
+    parts += [f"95 % at most {p95}"] if p95 not in (median, longest) else []
+    name = "open for" if finding.outcome.startswith("reset") else "how long"
+    yield name, ", ".join([*parts, f"longest {longest}"])
 
 
 def _since(finding: Finding) -> str:

@@ -1,0 +1,180 @@
+"""What the detectors of patterns share: a pattern's record, figures per connection, and groups of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from tcpstates.reports.facts import Facts, client, server
+from tcpstates.reports.log import CLOSING_STATES, Log
+from tcpstates.states import Event, State
+
+_PORTS = 1 << 16
+
+
+class Pattern(NamedTuple):
+    """What many connections show together; times in ns.
+
+    ``measured`` is the figure that decided, ``threshold`` the one that it had to reach, both in ``unit``.
+    Codes of addresses are those of ``log.addresses``; -1, of a port too, where it is not one in particular.
+    """
+
+    pattern: str  # of schema.PATTERNS
+    severity: str
+    culprit: str  # of schema.CULPRITS, empty for nobody
+    server: int
+    port: int
+    client: int
+    connections: int
+    clients: int
+    first: int
+    last: int
+    measured: float
+    threshold: float
+    unit: str
+    explanation: str
+    check: str  # what to run next, and where
+    example: int
+
+
+class Traffic:
+    """Figures of every connection of a log, one value per connection."""
+
+    def __init__(self, log: Log, stuck_after: Mapping[State, int]) -> None:
+        self.log = log
+        self.facts = Facts(log, stuck_after)
+        self.start = self.facts.start
+
+    @cached_property
+    def client_addr(self) -> np.ndarray:
+        """Codes of the clients' addresses."""
+        return self.log.addresses.codes[0::2]
+
+    @cached_property
+    def server_addr(self) -> np.ndarray:
+        """Codes of the servers' addresses."""
+        return self.log.addresses.codes[1::2]
+
+    @cached_property
+    def server_port(self) -> np.ndarray:
+        """int64, to make keys of."""
+        return self.log.sides["port"][1::2].astype(np.int64)
+
+    @cached_property
+    def endpoint(self) -> np.ndarray:
+        """A key of the server's address and port."""
+        return np.asarray(self.server_addr * _PORTS + self.server_port)
+
+    @cached_property
+    def attempted(self) -> np.ndarray:
+        """bool: a SYN of the client was captured."""
+        return client(self.log.per_side("syns")) > 0
+
+    @cached_property
+    def completed(self) -> np.ndarray:
+        """bool, shape (connections, 2): the side was ever open."""
+        return self.facts.ever(State.ESTABLISHED, *CLOSING_STATES)
+
+    @cached_property
+    def answered(self) -> np.ndarray:
+        """bool: the server answered with a SYN-ACK."""
+        return server(self.log.per_side("syn_acks")) > 0
+
+    @cached_property
+    def refused(self) -> np.ndarray:
+        """bool: a RST answered the client's SYN."""
+        log = self.log
+        rows = np.flatnonzero(log.transitions["cause"] == Event.RECEIVED_RST)
+        rows = rows[(log.previous[rows] == State.SYN_SENT) & (log.transitions["side"][rows] == 0)]
+        refused = np.zeros(len(self.start), bool)
+        refused[log.transitions["conn"][rows]] = True
+        return refused
+
+    @cached_property
+    def records(self) -> np.ndarray:
+        """int64, shape (connections, 2): frames of the side, without the capture's duplicates."""
+        frames = self.log.per_side("frames").astype(np.int64)
+        return np.asarray(np.maximum(frames - self.log.per_side("duplicates"), 0))
+
+    @cached_property
+    def talk(self) -> np.ndarray:
+        """int64, shape (connections, 2): ``records`` other than SYN, SYN-ACK and RST."""
+        control = sum(self.log.per_side(name).astype(np.int64) for name in ("syns", "syn_acks", "rsts"))
+        return np.asarray(np.maximum(self.records - control, 0))
+
+    def age(self) -> np.ndarray:
+        """int64: from the connection's first frame to the end of the capture, ns."""
+        return np.asarray(self.log.end - self.start)
+
+
+def crowds(keys: np.ndarray, at_least: int) -> Iterator[np.ndarray]:
+    """The positions in ``keys`` of each key that occurs ``at_least`` times, in their order."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    ends = np.append(starts[1:], len(ordered))
+    for chosen in np.flatnonzero(ends - starts >= at_least).tolist():
+        yield order[starts[chosen] : ends[chosen]]
+
+
+class Lookup:
+    """Finds the ones of ``conn`` that have a key, without a look at all of them."""
+
+    def __init__(self, keys: np.ndarray, conn: np.ndarray) -> None:
+        order = np.argsort(keys[conn], kind="stable")
+        self._conn, self._keys = conn[order], keys[conn][order]
+
+    def of(self, key: int) -> np.ndarray:
+        """The connections with ``key``, in their order."""
+        first, last = np.searchsorted(self._keys, (key, key + 1))
+        return np.asarray(self._conn[first:last])
+
+
+def peak(starts: np.ndarray, ends: np.ndarray) -> tuple[int, int]:
+    """The largest number of intervals that overlap, and the first instant at which they do."""
+    begun = np.sort(starts)
+    ended = np.searchsorted(np.sort(ends), begun, side="right")
+    level = np.arange(1, len(begun) + 1) - ended
+    highest = int(np.argmax(level))
+    return int(level[highest]), int(begun[highest])
+
+
+def pattern_of(
+    traffic: Traffic,
+    name: str,
+    conn: np.ndarray,
+    *,
+    at: tuple[int, int, int],
+    severity: str,
+    culprit: str,
+    measured: tuple[float, float, str],
+    explanation: str,
+    check: str,
+    span: tuple[int, int] | None = None,
+    example: int | None = None,
+) -> Pattern:
+    """The pattern ``name`` of the connections ``conn``.
+
+    Parameters
+    ----------
+    at : codes of the server's address, its port, and the client's address, -1 where there are several.
+    measured : the figure, the threshold that it reached, and their unit.
+    span : since when, and until when; from the first to the last of the connections' starts if None.
+    example : a connection to look at, the first of them if None.
+    """
+    starts = traffic.start[conn]
+    first, last = (int(starts.min()), int(starts.max())) if span is None else span
+    return Pattern(
+        name, severity, culprit, *at,
+        connections=len(conn), clients=len(np.unique(traffic.client_addr[conn])), first=first, last=last,
+        measured=float(measured[0]), threshold=float(measured[1]), unit=measured[2],
+        explanation=explanation, check=check, example=int(conn[0]) if example is None else example,
+    )  # fmt: skip
+
+
+def server_of(traffic: Traffic, conn: np.ndarray, client: int = -1) -> tuple[int, int, int]:
+    """The ``at`` of connections that are all to one server."""
+    return int(traffic.server_addr[conn[0]]), int(traffic.server_port[conn[0]]), client
