@@ -99,14 +99,14 @@ def _copy(template: Template, number: int) -> np.ndarray:
     data = template.data.copy()
     stamps = np.divmod(template.times + _SPACING * number, _SECOND)
     for offset, values in zip((0, 4), stamps, strict=True):
-        _put(data, template.starts[:-1] + offset, values.astype("<u4"))
+        put(data, template.starts[:-1] + offset, values.astype("<u4"))
     for positions, step in ((template.clients, number), (template.servers, -number)):
         upper = (data[positions].astype(np.int64) << 8 | data[positions + 1]) + step
-        _put(data, positions, upper.astype(">u2"))
+        put(data, positions, upper.astype(">u2"))
     return data
 
 
-def _put(data: np.ndarray, positions: np.ndarray, values: np.ndarray) -> None:
+def put(data: np.ndarray, positions: np.ndarray, values: np.ndarray) -> None:
     """Write each value's bytes at its position."""
     size = values.dtype.itemsize
     data[positions[:, None] + np.arange(size)] = values.view(np.uint8).reshape(-1, size)
