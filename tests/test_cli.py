@@ -150,6 +150,21 @@ def test_timeline_of_one_connection(run: Run, leak: Path) -> None:
     assert run("timeline", leak, "--conn", 99).status == ExitCode.USAGE
 
 
+def test_rows_by_state_address_and_port(run: Run, leak: Path) -> None:
+    rows = run("connections", leak, "--state", "close-wait", "--port", 8080, "--csv").stdout.splitlines()
+    assert len(rows) == 1 + 6
+    nobody = run("timeline", leak, "--addr", "192.0.2.0/24", "--csv").stdout
+    assert len(nobody.splitlines()) == 1
+
+
+def test_netstat_steps_over_time(run: Run, leak: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("netstat", leak, "--every", "10s", "--csv").stdout)))
+    assert len({row["time"] for row in rows}) > 3
+    text = run("netstat", leak, "--every", "10s").stdout
+    assert text.startswith("TIME ")
+    assert run("netstat", leak, "--at", "+10s").stdout.startswith("STATE ")
+
+
 def test_stuck_after_decides_what_is_stuck(run: Run, captures: Path) -> None:
     """The capture ends soon after the client's close."""
     capture = captures / "server_never_closes.pcap"
@@ -228,6 +243,9 @@ def test_what_is_no_capture(run: Run, tmp_path: Path, kind: str) -> None:
         (["analyze"], "Missing argument 'CAPTURE...'"),
         (["dance"], "No such command 'dance'"),
         (["netstat", "{capture}"], "Missing option '--at'"),
+        (["netstat", "{capture}", "--at", "+1s", "--addr", "here"], "not an address: 'here'"),
+        (["timeline", "{capture}", "--state", "HALF"], "not a TCP state: 'HALF'"),
+        (["connections", "{capture}", "--port", "70000"], "70000 is not in the range"),
         (["netstat", "{capture}", "--at", "noon"], "not a time: 'noon'"),
         (["netstat", "{capture}", "--at", "1999-12-31"], "outside of the capture"),
         (["census", "{capture}", "--every", "0s"], "use a longer step"),

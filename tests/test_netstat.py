@@ -135,3 +135,34 @@ def test_a_listening_row_has_no_peer_and_no_connection() -> None:
 
 def test_nothing_of_nothing() -> None:
     assert LogBuilder().analysis().netstat("+1s").empty
+
+
+def test_stepping_over_time() -> None:
+    frame = normal_close(LogBuilder(end=90)).analysis().netstat("+0.5s", every="30s")
+    seconds = (frame["time"] - pd.Timestamp("2023-11-14T22:13:20Z")).dt.total_seconds()
+    assert list(zip(seconds, frame["state"], strict=True)) == [
+        (0.5, "LISTEN"),
+        (0.5, "ESTABLISHED"),
+        (0.5, "ESTABLISHED"),
+        (30.5, "LISTEN"),
+        (30.5, "TIME_WAIT"),
+        (60.5, "LISTEN"),
+        (60.5, "TIME_WAIT"),
+    ]
+
+
+def test_each_step_is_what_there_was_at_that_instant() -> None:
+    builder = leaked(normal_close(LogBuilder(end=90)))
+    builder.connection("10 SYN_SENT sent_syn, 11 CLOSE received_rst", "10 CLOSE first_frame")
+    analysis = builder.analysis()
+    steps = analysis.netstat(every="1.1s")
+    for time, group in steps.groupby("time"):
+        alone = analysis.netstat(time)
+        assert group.reset_index(drop=True).astype(str).equals(alone.astype(str)), time
+
+
+def test_stepping_needs_a_step_and_ends_before_memory_does() -> None:
+    with pytest.raises(UsageError, match="has no end; use a longer step"):
+        normal_close(LogBuilder()).analysis().netstat(every="0s")
+    with pytest.raises(UsageError, match="rows, with a step of 1 µs; use a longer one"):
+        normal_close(LogBuilder()).analysis().netstat(every="1us")

@@ -26,7 +26,10 @@ def test_a_table_fits_the_terminal(name: str, width: int) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_without_a_terminal_every_column_is_there(name: str) -> None:
     heading = printed(name, None)[0]
-    assert all(view.title.upper() in heading for view in VIEWS[name])
+    titles = {view.title for view in VIEWS[name]} - (
+        {"time"} if name == "netstat" else set()
+    )  # of one instant
+    assert all(title.upper() in heading for title in titles)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -20,6 +20,7 @@ from tcpstates.inference.timers import profile_named
 from tcpstates.reports.census import census, comfortable_step
 from tcpstates.reports.connections import connections
 from tcpstates.reports.diagnosis import Diagnoses
+from tcpstates.reports.filters import Where, filtered
 from tcpstates.reports.findings import findings
 from tcpstates.reports.log import Log
 from tcpstates.reports.netstat import netstat
@@ -192,20 +193,21 @@ class Analysis:
         """What many connections show together: leaks, floods, full queues, scans; worst first."""
         return _to_pandas(self.table("patterns"))
 
-    def netstat(self, at: Any) -> pd.DataFrame:
-        """The sockets there were at one instant, those that listened included.
+    def netstat(self, at: Any = None, every: Any = None) -> pd.DataFrame:
+        """The sockets there were at one instant or at several, those that listened included.
 
         Parameters
         ----------
-        at : RFC 3339 text, seconds since 1970, ``"+12.5s"`` after the first frame, a ``datetime`` or a
-            ``numpy.datetime64``; what names no zone is UTC.
+        at : the instant, the capture's end if None: RFC 3339 text, seconds since 1970, ``"+12.5s"`` after
+            the first frame, a ``datetime`` or a ``numpy.datetime64``; what names no zone is UTC.
+        every : a duration, to step on from ``at`` to the capture's end, from its first frame if that is None.
 
         Raises
         ------
         UsageError
-            If ``at`` is no time, or outside of the capture.
+            If ``at`` is no time or outside of the capture, or ``every`` no duration or too short.
         """
-        return _to_pandas(self.table("netstat", at=at))
+        return _to_pandas(self.table("netstat", at=at, every=every))
 
     def census(self, every: Any = "1s") -> pd.DataFrame:
         """How many sockets were in each state, at regular instants aligned to the epoch.
@@ -222,19 +224,31 @@ class Analysis:
         return _to_pandas(self.table("census", every=every))
 
     def table(
-        self, name: str, *, at: Any = None, every: Any = None, conn: int | None = None, local: bool = False
+        self,
+        name: str,
+        *,
+        at: Any = None,
+        every: Any = None,
+        conn: int | None = None,
+        local: bool = False,
+        where: Where | None = None,
     ) -> Table:
         """The table ``name`` as numpy columns, which needs no pandas.
 
         Parameters
         ----------
         name : one of ``schema.TABLES``.
-        at : for ``netstat``, the capture's end if None.
-        every : for ``census``, a step that suits the capture's length if None.
+        at : for ``netstat``, the capture's end if None, or its first frame if there is ``every``.
+        every : for ``netstat``, to step on; for ``census``, a step that suits the capture's length if None.
         conn : for ``connections``, ``timeline`` and ``resets``, the one connection to list.
         local : whether an ``at`` that names no zone is local time, not UTC.
+        where : the rows to keep, by state, address and port; all if None.
         """
         _check("table", name, tuple(TABLES))
+        table = self._table(name, at, every, conn, local)
+        return table if where is None else filtered(table, where)
+
+    def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:
         log = self.log
         if name == "connections":
             return _only(connections(log, self.outcomes, self.diagnoses), self._known(conn))
@@ -247,7 +261,9 @@ class Analysis:
         if name == "patterns":
             return patterns(log, self.found_patterns)
         if name == "netstat":
-            return netstat(log, log.end if at is None else parse_instant(at, log.start, local=local))
+            first = log.end if every is None else log.start
+            step = None if every is None else parse_duration(every)
+            return netstat(log, first if at is None else parse_instant(at, log.start, local=local), step)
         return census(log, comfortable_step(log) if every is None else parse_duration(every))
 
     def _known(self, conn: int | None) -> int | None:

@@ -24,6 +24,7 @@ from tcpstates.inference.timers import PROFILES
 
 if TYPE_CHECKING:
     from tcpstates.analysis import Analysis
+    from tcpstates.reports.filters import Where
     from tcpstates.reports.table import Table
 
 Command = Callable[..., Any]
@@ -152,8 +153,9 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
             wanted = {option: given.pop(option) for option in tuple(given) if option in _TABLE_OPTIONS}
             below = "diagnosis" if given.pop("diagnosis", False) else _BELOW.get(name, "")
             _check_output(parquet, given["captures"])
+            chosen = parameters(**wanted)
             analysis = _analyze(**given)
-            _write(analysis.table(name, **parameters(**wanted)), form, parquet, below)
+            _write(analysis.table(name, **chosen), form, parquet, below)
             if name == "timeline" and wanted["conn"] is not None and not (form or parquet):
                 _diagnose(analysis, wanted["conn"])
             return _status(analysis, fail_on)
@@ -163,11 +165,31 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
     return decorate
 
 
-_TABLE_OPTIONS = ("conn", "at", "every")
+_TABLE_OPTIONS = ("conn", "at", "every", "states", "addresses", "ports")
 #: What is written below each row of a printed table.
 _BELOW = {"resets": "explanation"}
 
 _one_connection = click.option("--conn", type=int, metavar="N", help="List one connection only.")
+_filtering = _options(
+    click.option(
+        "--state", "states", multiple=True, metavar="STATE",
+        help="Only what is in this state, of connections in the end. Repeatable, as the next two.",
+    ),
+    click.option(
+        "--addr", "addresses", multiple=True, metavar="ADDRESS",
+        help="Only what has this address, or one of a network such as 10.1.0.0/16, at either end.",
+    ),
+    click.option(
+        "--port", "ports", multiple=True, type=click.IntRange(0, 65_535), metavar="PORT",
+        help="Only what has this port at either end.",
+    ),
+)  # fmt: skip
+
+
+def _where(**filters: Any) -> Where:
+    from tcpstates.reports.filters import Where
+
+    return Where.of(**filters)
 
 
 @_table_verb(
@@ -176,10 +198,11 @@ _one_connection = click.option("--conn", type=int, metavar="N", help="List one c
     click.option(
         "--diagnosis", is_flag=True, help="Say of each what happened, with the frames that show it."
     ),
+    _filtering,
 )
-def connections(conn: int | None) -> dict[str, Any]:
+def connections(conn: int | None, **filters: Any) -> dict[str, Any]:
     """List the connections: who, when, and what became of each."""
-    return {"conn": conn}
+    return {"conn": conn, "where": _where(**filters)}
 
 
 @_table_verb("resets", _one_connection)
@@ -188,10 +211,10 @@ def resets(conn: int | None) -> dict[str, Any]:
     return {"conn": conn}
 
 
-@_table_verb("timeline", _one_connection)
-def timeline(conn: int | None) -> dict[str, Any]:
+@_table_verb("timeline", _one_connection, _filtering)
+def timeline(conn: int | None, **filters: Any) -> dict[str, Any]:
     """List the states of each side, with their times and causes."""
-    return {"conn": conn}
+    return {"conn": conn, "where": _where(**filters)}
 
 
 @_table_verb("findings")
@@ -209,14 +232,21 @@ def patterns() -> dict[str, Any]:
 @_table_verb(
     "netstat",
     click.option(
-        "--at", metavar="TIME", required=True,
+        "--at", metavar="TIME",
         help="2026-01-31T12:00:00Z, local time without the Z, seconds since 1970, or +12.5s "
         "after the first frame.",
     ),
+    click.option(
+        "--every", metavar="DURATION",
+        help="Step on from --at, or from the first frame, to the end of the capture.",
+    ),
+    _filtering,
 )  # fmt: skip
-def netstat(at: str) -> dict[str, Any]:
-    """List the sockets of one instant, as netstat would have."""
-    return {"at": at, "local": True}
+def netstat(at: str | None, every: str | None, **filters: Any) -> dict[str, Any]:
+    """List the sockets of one instant, as netstat would have, or step over time."""
+    if at is None and every is None:
+        raise click.UsageError("Missing option '--at' or '--every'.")
+    return {"at": at, "every": every, "local": True, "where": _where(**filters)}
 
 
 @_table_verb(

@@ -477,6 +477,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("example", "nullable", "example"),
     ),
     "netstat": (
+        Column("time", "time", "time", "UTC"),
         *_LOCAL_REMOTE,
         Column("tunnel", "category", "tunnel"),
         Column("state", "category", "state"),

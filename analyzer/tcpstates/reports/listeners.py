@@ -37,17 +37,6 @@ def listening(log: Log) -> Listening:
     return Listening(endpoint[kept] // _PORTS, endpoint[kept] % _PORTS, time[kept], begins[kept])
 
 
-def listening_at(log: Log, instant: int) -> Listening:
-    """The endpoints that listen at ``instant``, since their first answer."""
-    changes = listening(log)
-    known = np.flatnonzero(changes.time <= instant)
-    if not len(known):
-        return _take(changes, known)
-    endpoint = (changes.place * _PORTS + changes.port)[known]
-    latest = known[np.append(endpoint[1:] != endpoint[:-1], True)]
-    return _take(changes, latest[changes.begins[latest]])
-
-
 def _answers(log: Log) -> np.ndarray:
     """The transitions that a SYN-ACK made, of sides that had not sent a SYN themselves."""
     sent = np.flatnonzero(log.transitions["cause"] == Event.SENT_SYN_ACK)
@@ -70,7 +59,3 @@ def _changes(endpoint: np.ndarray, begins: np.ndarray) -> np.ndarray:
     before = np.append(False, begins[:-1])
     changed: np.ndarray = begins != np.where(first, False, before)
     return changed
-
-
-def _take(changes: Listening, rows: np.ndarray) -> Listening:
-    return Listening(*(values[rows] for values in changes))

@@ -1,69 +1,115 @@
-"""The table that netstat would have printed at one instant, of all hosts at once."""
+"""The table that netstat would have printed at some instants, of all hosts at once."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from tcpstates.errors import UsageError
-from tcpstates.reports.listeners import Listening, listening_at
-from tcpstates.reports.log import LIVE, Log, bit_set
+from tcpstates.reports.listeners import listening
+from tcpstates.reports.log import LIVE, Log
 from tcpstates.reports.table import Labels, Table, Values, used_labels
 from tcpstates.reports.timeline import endpoints
-from tcpstates.reports.wording import instant
+from tcpstates.reports.wording import duration, instant
 from tcpstates.states import State
 
-_LIVE_BITS = bit_set(*LIVE)
+_MOST_ROWS = 5_000_000
 
 
-def netstat(log: Log, at: int) -> Table:
-    """One row per socket at ``at``: first those that listen, then the others by conn and side.
+class _Instants(NamedTuple):
+    """``number`` instants from ``first`` on, ``every`` ns apart."""
+
+    first: int
+    every: int
+    number: int
+
+    def during(self, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which intervals (from a start until, but not at, its end) hold which instants: pairs of indices."""
+        begin, end = (np.clip(self._next(times), 0, self.number) for times in (starts, ends))
+        count = np.maximum(end - begin, 0)
+        total = int(count.sum())
+        if total > _MOST_ROWS:
+            raise UsageError(
+                f"{total:,} rows, with a step of {duration(self.every)}; use a longer one, or --at alone"
+            )
+        interval = np.repeat(np.arange(len(count)), count)
+        place = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
+        return interval, begin[interval] + place
+
+    def _next(self, times: np.ndarray) -> np.ndarray:
+        """The first instant at each of ``times`` or later."""
+        return -((self.first - times) // self.every)
+
+
+def netstat(log: Log, at: int, every: int | None = None) -> Table:
+    """One row per socket and instant: first those that listen, then the others by conn and side.
 
     Parameters
     ----------
     log : what the engine found.
     at : ns since the epoch; a state is held from its start until, but not at, its end.
+    every : ns from one instant to the next, until the end of the capture; ``at`` is the only one if None.
 
     Raises
     ------
     UsageError
-        If ``at`` is outside of the capture.
+        If ``at`` is outside of the capture, ``every`` is zero, or there would be more than five million rows.
     """
+    instants = _instants(log, at, every)
+    listeners, sockets = _listeners(log, instants), _sockets(log, instants)
+    columns = {name: _joined(listeners[name], sockets[name]) for name in listeners}
+    times = columns["time"]
+    assert isinstance(times, np.ndarray)
+    return Table.of("netstat", columns).take(np.argsort(times, kind="stable"))
+
+
+def _instants(log: Log, at: int, every: int | None) -> _Instants:
     if not log.start <= at <= log.end:
         bounds = f"{instant(log.start)} to {instant(log.end)}"
         raise UsageError(f"{instant(at)} is outside of the capture; use a time from {bounds}")
-    rows = _live_rows(log, at)
+    if every is None:
+        return _Instants(at, 1, 1)
+    if every <= 0:
+        raise UsageError("stepping every 0s has no end; use a longer step, such as 1s")
+    return _Instants(at, every, (log.end - at) // every + 1)
+
+
+def _sockets(log: Log, instants: _Instants) -> dict[str, Values]:
+    live = np.flatnonzero(np.isin(log.state, LIVE))
+    ends = log.row_ends[live]
+    ends[live == log.last_rows[log.side_of_row[live]]] = log.end + 1  # which is not when it ended
+    which, place = instants.during(log.transitions["start"][live], ends)
+    rows = live[which]
     sides = log.side_of_row[rows]
-    sockets: dict[str, Values] = {
+    return {
+        "time": instants.first + place * instants.every,
         **endpoints(log, sides),
         "state": log.state[rows],
         "since": log.transitions["start"][rows],
         "conn": sides // 2,
         "side": (sides % 2).astype(np.int8),
     }
-    listeners = _listeners(log, listening_at(log, at))
-    return Table.of("netstat", {name: _joined(listeners[name], sockets[name]) for name in listeners})
 
 
-def _live_rows(log: Log, at: int) -> np.ndarray:
-    """The transitions whose state is live, and held at ``at``."""
-    held = (log.transitions["start"] <= at) & (log.row_ends > at)
-    last = log.last_rows[log.transitions["start"][log.last_rows] <= at]
-    held[last] = True  # until the end of the capture, which is not when it ended
-    rows = np.flatnonzero(held)
-    return np.extract(_LIVE_BITS >> log.state[rows].astype(np.int64) & 1, rows)
-
-
-def _listeners(log: Log, found: Listening) -> dict[str, Values]:
-    order = np.lexsort((found.port, found.place))
-    count, places = len(order), found.place[order]
+def _listeners(log: Log, instants: _Instants) -> dict[str, Values]:
+    changes = listening(log)
+    begins = np.flatnonzero(changes.begins)
+    following = np.append(changes.time, 0)[begins + 1]
+    endpoint = np.append(changes.place * (1 << 16) + changes.port, -1)
+    ends = np.where(endpoint[begins + 1] == endpoint[begins], following, log.end + 1)
+    which, place = instants.during(changes.time[begins], ends)
+    rows = begins[which]
+    count, places = len(rows), changes.place[rows]
     return {
+        "time": instants.first + place * instants.every,
         "local_addr": used_labels(log.places.address[places], log.addresses.names),
-        "local_port": found.port[order].astype(np.uint16),
+        "local_port": changes.port[rows].astype(np.uint16),
         "remote_addr": Labels(np.zeros(count, np.int32), ["*"]),
         "remote_port": np.zeros(count, np.uint16),
         "tunnel": log.places.tunnels_of(places),
         "state": np.full(count, State.LISTEN, np.uint8),
-        "since": found.time[order],
+        "since": changes.time[rows],
         "conn": np.full(count, -1),
         "side": np.full(count, 1, np.int8),
     }

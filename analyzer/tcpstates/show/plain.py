@@ -96,6 +96,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("explanation", rank=7),
     ),
     "netstat": (
+        _view("time"),
         _view("state"),
         _view("local", "local_addr local_port"),
         _view("remote", "remote_addr remote_port"),
@@ -146,7 +147,11 @@ def print_table(table: Table, stream: TextIO, width: int | None = None, below: s
     width : of the terminal, in characters; every column is written if None.
     below : a column of text that is written below its row, filled to the width.
     """
-    views = [view for view in VIEWS[table.name] if width is None or _says_something(table, view)]
+    views = [
+        view
+        for view in VIEWS[table.name]
+        if not _is_the_only_time(table, view) and (width is None or _says_something(table, view))
+    ]
     columns = _fitting([_cells(table, view) for view in views], width)
     for line in _lines(table, columns, below, width or _TEXT_WIDTH):
         stream.write(line)
@@ -162,6 +167,14 @@ def filled(text: str, width: int, indent: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _is_the_only_time(table: Table, view: View) -> bool:
+    """Whether netstat is shown of one instant, which whoever asked for it knows."""
+    times = table.values.get("time")
+    if table.name != "netstat" or view.source != ("time",) or not isinstance(times, np.ndarray):
+        return False
+    return not len(times) or bool(times[0] == times[-1])
 
 
 def _lines(table: Table, columns: list[_Cells], below: str, width: int) -> Iterator[str]:
