@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from tcpstates.errors import UsageError
-from tcpstates.schema import OUTCOMES
+from tcpstates.schema import OUTCOMES, PATTERNS
 from tcpstates.show.explain import everything, explain
 from tcpstates.show.outcome_texts import OUTCOME_TEXTS
+from tcpstates.show.pattern_texts import PATTERN_TEXTS
 from tcpstates.show.state_texts import STATE_TEXTS
 from tcpstates.states import TRANSITIONS, State
 
-NAMES = (*State.__members__, *OUTCOMES)
+NAMES = (*State.__members__, *OUTCOMES, *PATTERNS)
 
 
 def test_there_is_a_text_for_every_state_and_every_outcome() -> None:
     assert set(STATE_TEXTS) == set(State)
     assert set(OUTCOME_TEXTS) == set(OUTCOMES)
+    assert set(PATTERN_TEXTS) == set(PATTERNS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,6 +66,23 @@ def test_the_list_of_everything() -> None:
     text = everything()
     assert all(f"  {name} " in text for name in NAMES)
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_overview_shows_the_way_of_a_connection_through_the_states() -> None:
+    ladder = everything().split("States: opening")[0]
+    assert {state.name for state in State} - set(ladder.split()) == {"CLOSING", "UNKNOWN"}
+    assert max(map(len, everything(width=60).splitlines())) <= 80
+
+
+def test_a_pattern_says_what_it_takes_to_be_named() -> None:
+    rule = " ".join(explain("leak").split("What it takes to be named")[1].split())
+    assert rule.startswith("At least 10 sockets of one server and side are stuck")
+
+
+def test_there_are_settings_and_commands_of_other_systems() -> None:
+    for state in State:
+        if state not in (State.UNKNOWN, State.CLOSE):
+            assert "Windows: Get-NetTCPConnection -State" in explain(state.name)
 
 
 def test_nothing_to_explain() -> None:

@@ -281,13 +281,14 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("name", metavar="STATE|OUTCOME", required=False)
+@click.argument("name", metavar="STATE|OUTCOME|PATTERN", required=False)
 def explain(name: str | None) -> None:
-    """Explain what a state or an outcome means."""
+    """Explain what a state, an outcome or a pattern means; all of them in short without a name."""
     from tcpstates.show.explain import everything
     from tcpstates.show.explain import explain as explanation
 
-    click.echo(everything() if name is None else explanation(name, min(_width() or 80, 100)))
+    width = min(_width() or 80, 100)
+    click.echo(everything(width) if name is None else explanation(name, width))
 
 
 def _analyze(captures: tuple[str, ...], **options: Any) -> Analysis:
