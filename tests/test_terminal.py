@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from logs import LogBuilder, leaked, normal_close
+from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.show.terminal import print_summary
 
 
@@ -46,6 +46,29 @@ def test_more_findings_than_are_shown() -> None:
     text = shown(builder)
     assert text.count("error  stuck_close_wait") == 5
     assert "and 2 findings more: tcpstates findings a.pcap" in text
+
+
+def test_a_pattern_is_named_with_its_server_its_culprit_and_its_start() -> None:
+    builder = LogBuilder(end=300)
+    for number in range(20):
+        since = 10 + 4 * number
+        builder.connection(
+            "0 SYN_SENT sent_syn, 1 ESTABLISHED received_syn_ack, "
+            f"{since} FIN_WAIT1 sent_fin, {since + 0.1} FIN_WAIT2 received_ack_of_fin",
+            f"0 SYN_RECV sent_syn_ack, 1 ESTABLISHED received_ack_of_syn, {since} CLOSE_WAIT received_fin",
+            endpoints=(f"10.0.1.{number}:40000", "10.0.0.5:80"),
+        )
+    first_screen = shown(builder).splitlines()[:24]
+    assert "  error  leak  10.0.0.5:80  to blame: server" in first_screen
+    assert "    since      2023-11-14 22:13:30.000 UTC, the last one 22:14:46.000" in first_screen
+    assert "  error  stuck_close_wait  10.0.0.5:80  to blame: server" in first_screen
+
+
+def test_nothing_is_abnormal_only_where_no_pattern_is() -> None:
+    silent = {"server_side": {"frames": 0}, "client_side": {"frames": 9}}
+    text = shown(LogBuilder().connection(OPENING_CLIENT, OPENING_SERVER, **silent))
+    assert "one_way_capture" in text
+    assert "Nothing is stuck" not in text
 
 
 def test_an_empty_capture() -> None:

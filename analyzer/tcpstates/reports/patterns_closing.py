@@ -83,8 +83,8 @@ def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer
     a_minute = (count - 1) * 60 * SECOND / max(int(since[-1] - since[0]), 1)
     where = f"on the {culprit.label}" if not actor_is_peer else f"because the {culprit.label} does not close"
     text = (
-        f"{count:,} sockets have piled up in {state.name} {where} since {clock(int(since[0]))} UTC, "
-        f"{figure(a_minute)} a minute, {_but_closed(closed)}"
+        f"{count:,} sockets have piled up in {state.name} {where}, {figure(a_minute)} a minute, "
+        f"{_but_closed(closed)}"
         f"{_outlook(since, a_minute, traffic.log.end)}"
     )
     host = traffic.log.addresses.text(int(traffic.server_addr[now.conn[0]]))

@@ -10,7 +10,7 @@ from tcpstates.reports.checks import on_host
 from tcpstates.reports.facts import client, server
 from tcpstates.reports.pattern import Lookup, Pattern, Traffic, crowds, pattern_of, server_of
 from tcpstates.reports.when import SECOND
-from tcpstates.reports.wording import counted, share
+from tcpstates.reports.wording import share
 
 #: A SYN flood: so many attempts to one server within so long, each a single SYN that was not followed up, and
 #: more of them than of completed ones. An attempt counts once the client has had so long to go on.
@@ -66,7 +66,7 @@ def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pat
     )
     text = (
         f"{len(conn):,} SYNs came to this server and were not followed up, up to {most:,} within 10 s, "
-        f"{spread}; of others {counted(completed, 'connection')} came about."
+        f"{spread}; {_others(completed)} completed meanwhile."
     )
     host = traffic.log.addresses.text(int(traffic.server_addr[conn[0]]))
     command = "nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDrop; sysctl net.ipv4.tcp_syncookies"
@@ -76,6 +76,12 @@ def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pat
         measured=(most, FLOOD_AT_LEAST, "half-open attempts in 10 s"), explanation=text,
         check=on_host(host, command),
     )  # fmt: skip
+
+
+def _others(number: int) -> str:
+    if not number:
+        return "no other connection was"
+    return f"{number:,} other {'connection was' if number == 1 else 'connections were'}"
 
 
 def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:

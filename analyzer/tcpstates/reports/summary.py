@@ -63,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ShownPattern:
-    """One pattern, ready to be shown; an empty address or a negative port is not one in particular."""
+    """One pattern, ready to be shown; times in ns. An empty address or a negative port: several."""
 
     pattern: str
     severity: str
@@ -71,6 +71,8 @@ class ShownPattern:
     server_addr: str
     server_port: int
     client_addr: str
+    first: int
+    last: int
     explanation: str
     check: str
     example: int
@@ -156,6 +158,8 @@ def _pattern(log: Log, found: Pattern) -> ShownPattern:
         server_addr=log.addresses.text(found.server) if found.server >= 0 else "",
         server_port=found.port,
         client_addr=log.addresses.text(found.client) if found.client >= 0 else "",
+        first=found.first,
+        last=found.last,
         explanation=found.explanation,
         check=found.check,
         example=found.example,

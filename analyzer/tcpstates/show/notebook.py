@@ -33,7 +33,7 @@ def html(summary: Summary, damage: Sequence[str]) -> str:
         *map(escape, damage),
     ]
     text = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
-    return f"<div>{text}{_findings(summary)}</div>"
+    return f"<div>{text}{_patterns(summary)}{_findings(summary)}</div>"
 
 
 def _headline(summary: Summary) -> str:
@@ -47,9 +47,18 @@ def _headline(summary: Summary) -> str:
     )
 
 
+def _patterns(summary: Summary) -> str:
+    items = (
+        f"<li><b>{escape(pattern.pattern)}</b> {escape(pattern.server_addr or pattern.client_addr)}: "
+        f"{escape(pattern.explanation)}</li>"
+        for pattern in summary.patterns
+    )
+    return f"<ul>{''.join(items)}</ul>" if summary.patterns else ""
+
+
 def _findings(summary: Summary) -> str:
     if not summary.findings:
-        return "<p>Nothing is stuck or abnormal.</p>"
+        return "" if summary.patterns else "<p>Nothing is stuck or abnormal.</p>"
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     rows = "".join(f"<tr>{_cells(finding)}</tr>" for finding in summary.findings)
     more = f"<p>and {summary.more_findings:,} more in .findings</p>" if summary.more_findings else ""

@@ -124,6 +124,7 @@ def _more(number: int, noun: str, captures: Sequence[str]) -> Iterator[Renderabl
 def _pattern(pattern: ShownPattern, captures: Sequence[str]) -> RenderableType:
     title = _title(pattern.severity, pattern.pattern, _whose(pattern), pattern.culprit)
     facts = (
+        ("since", _since(pattern)),
         ("check", pattern.check),
         ("look at", _command("timeline", captures, "--conn", str(pattern.example))),
     )
@@ -178,12 +179,12 @@ def _durations(finding: Finding) -> Iterator[tuple[str, str]]:
     parts = [f"median {median}"] if median != longest else []
     parts += [f"95 % at most {p95}"] if p95 not in (median, longest) else []
     name = "open for" if finding.outcome.startswith("reset") else "how long"
-    yield name, ", ".join([*parts, f"longest {longest}"])
+    yield name, ", ".join([*parts, f"longest {longest}"] if parts else [longest])
 
 
-def _since(finding: Finding) -> str:
-    first, last = clock(finding.first), clock(finding.last)
-    if finding.connections == 1:
+def _since(found: Finding | ShownPattern) -> str:
+    first, last = clock(found.first), clock(found.last)
+    if first == last:
         return f"{first} UTC"
     if first[:10] == last[:10]:
         last = last[11:]
