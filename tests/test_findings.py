@@ -7,6 +7,7 @@ import re
 import pandas as pd
 
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
+from tcpstates.reports.checks import check
 from tcpstates.reports.sentences import _SENTENCES
 from tcpstates.schema import OUTCOMES
 
@@ -52,6 +53,49 @@ def test_since_when_and_for_how_long() -> None:
     [row] = leaked(leaked(LogBuilder(end=101))).analysis().findings.itertuples()
     assert row.first == row.last == pd.Timestamp("2023-11-14T22:13:21Z")
     assert row.longest == pd.Timedelta("100s")
+
+
+def test_the_median_and_the_95th_percentile() -> None:
+    """Of 40 connections 20 last no longer than the median, and 38 no longer than the percentile."""
+    builder = LogBuilder(end=200)
+    for seconds in range(101, 141):
+        builder.connection(OPENING_CLIENT, f"{OPENING_SERVER}, {200 - seconds} CLOSE_WAIT received_fin")
+    [row] = builder.analysis().findings.itertuples()
+    assert (row.median, row.p95, row.longest) == tuple(
+        pd.Timedelta(seconds=seconds) for seconds in (120, 138, 140)
+    )
+
+
+def test_of_one_connection_all_durations_are_the_same() -> None:
+    [row] = leaked(LogBuilder(end=101)).analysis().findings.itertuples()
+    assert row.median == row.p95 == row.longest
+
+
+def test_the_clients_involved_are_named_by_how_often() -> None:
+    builder = LogBuilder()
+    for number in (5, 7, 7, 7, 8, 8, 9, 10):
+        leaked(builder, **from_client(number))
+    leaked(builder, **from_client(1, "10.0.0.5:81"))
+    assert builder.analysis().findings["top_clients"].tolist() == [
+        "10.0.0.7 (3), 10.0.0.8 (2), 10.0.0.5 and 2 more",
+        "10.0.0.1",
+    ]
+
+
+def test_what_to_check_names_the_host_and_the_port() -> None:
+    builder = leaked(LogBuilder())
+    for number in (1, 2):
+        builder.connection(*REFUSED, **from_client(number, "10.0.0.6:81"))
+    assert builder.analysis().findings["check"].tolist() == [
+        "on 10.0.0.5: ss -tanp state close-wait 'sport = :80'",
+        "on 10.0.0.6: ss -ltnp 'sport = :81'",
+    ]
+
+
+def test_every_outcome_that_can_be_a_finding_has_its_check() -> None:
+    for outcome in _SENTENCES:
+        for culprit in ("client", "server", "network", ""):
+            assert "{" not in check(outcome, culprit, "10.0.0.5", 80)
 
 
 def test_the_example_is_the_one_that_lasted_longest() -> None:
