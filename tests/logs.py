@@ -11,7 +11,7 @@ import numpy as np
 from tcpstates.analysis import Analysis
 from tcpstates.reports.log import Log
 from tcpstates.reports.thresholds import stuck_thresholds
-from tcpstates.schema import CONDUCT, CONNECTIONS, NO_TIME, RESETS, SIDES, TRANSITIONS, Known
+from tcpstates.schema import CONDUCT, CONNECTIONS, DIALECTS, NO_TIME, RESETS, SIDES, TRANSITIONS, Known
 from tcpstates.states import Event, Evidence, State
 
 SECOND = 1_000_000_000
@@ -108,6 +108,7 @@ class LogBuilder:
             self.files,
             np.array(self._conduct, CONDUCT),
             np.array(self._resets, RESETS),
+            np.zeros(len(self._connections), DIALECTS),
         )
 
     def analysis(self, stuck_after: Any = None, **given: Any) -> Analysis:

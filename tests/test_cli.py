@@ -129,6 +129,21 @@ def test_a_table_as_text_has_all_rows(run: Run, demo: Path, verb: str) -> None:
     assert not any(line.endswith(" ") for line in text.splitlines())
 
 
+def test_compare_explains_each_disagreement_once(run: Run, leak: Path) -> None:
+    text = run("compare", leak).stdout
+    rows, notes = text.split("\n\n", 1)
+    assert len(rows.splitlines()) == 1 + 20
+    assert rows.count("still_open") == 20
+    assert notes.count("still_open") == 1
+    assert "Wireshark calls a conversation complete" in notes
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_compare_as_data_has_no_notes_below(run: Run, leak: Path, form: str) -> None:
+    lines = run("compare", leak, form).stdout.splitlines()
+    assert len(lines) == 20 + (form == "--csv")
+
+
 def test_a_table_as_parquet(run: Run, leak: Path, tmp_path: Path) -> None:
     result = run("connections", leak, "--parquet", tmp_path / "c.parquet")
     assert result.stdout == ""

@@ -154,7 +154,7 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
             below = "diagnosis" if given.pop("diagnosis", False) else _BELOW.get(name, "")
             _check_output(parquet, given["captures"])
             chosen = parameters(**wanted)
-            analysis = _analyze(**given)
+            analysis = _analyze(**given, dialects=name in _WITH_DIALECTS)
             _write(analysis.table(name, **chosen), form, parquet, below)
             if name == "timeline" and wanted["conn"] is not None and not (form or parquet):
                 _diagnose(analysis, wanted["conn"])
@@ -168,6 +168,8 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
 _TABLE_OPTIONS = ("conn", "at", "every", "states", "addresses", "ports")
 #: What is written below each row of a printed table.
 _BELOW = {"resets": "explanation"}
+#: What shows the words of Zeek and Wireshark; the others need not take the time.
+_WITH_DIALECTS = ("connections", "compare")
 
 _one_connection = click.option("--conn", type=int, metavar="N", help="List one connection only.")
 _filtering = _options(
@@ -258,6 +260,12 @@ def census(every: str) -> dict[str, Any]:
     return {"every": every}
 
 
+@_table_verb("compare")
+def compare() -> dict[str, Any]:
+    """List where Zeek's or Wireshark's word is not borne out by the evidence, and why."""
+    return {}
+
+
 @cli.command()
 @_reading
 @click.option(
@@ -271,7 +279,7 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
     """Say what is wrong here, who is to blame, what to run next."""
     if output is not None:
         _make_folder(output)
-    analysis = _analyze(**given)
+    analysis = _analyze(**given, dialects=output is not None)
     from tcpstates.show.terminal import print_summary
 
     print_summary(analysis.summary, _console(), given["captures"])

@@ -200,6 +200,49 @@ NOTES = np.dtype(
     align=True,
 )
 
+
+class Completeness(IntFlag):
+    """What Wireshark has seen of a stream (``tcp.completeness``)."""
+
+    SYN = 1
+    SYN_ACK = 2
+    ACK = 4
+    DATA = 8
+    FIN = 16
+    RST = 32
+
+
+class ZeekState(IntEnum):
+    """The states that Zeek has for each end of a connection, which are not those of netstat."""
+
+    INACTIVE = 0
+    SYN_SENT = 1
+    SYN_ACK_SENT = 2
+    PARTIAL = 3  # picked up midway
+    ESTABLISHED = 4
+    CLOSED = 5  # it sent a FIN
+    RESET = 6  # it sent a RST
+
+
+#: The most letters of Zeek's history that are kept; after that many stands MORE_LETTERS.
+HISTORY_LENGTH = 47
+MORE_LETTERS = "+"
+
+#: What Zeek and Wireshark say of one connection: of theirs that its first frame is in.
+DIALECTS = np.dtype(
+    [
+        ("history", f"S{HISTORY_LENGTH + 1}"),
+        ("originator", "u1"),  # ZeekState
+        ("responder", "u1"),
+        ("is_empty", "u1"),  # neither sent any payload, by Zeek's count
+        ("reversed", "u1"),  # Zeek's originator is our server
+        ("zeek_splits", "u1"),  # Zeek has later frames of it in another record
+        ("completeness", "u1"),  # Completeness
+        ("wireshark_splits", "u1"),  # Wireshark has later frames of it in another stream
+    ],
+    align=True,
+)
+
 #: One connection; its two sides are SIDES[2 * conn] (client) and SIDES[2 * conn + 1] (server).
 CONNECTIONS = np.dtype(
     [
@@ -422,6 +465,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *_sided("bytes", "count", "bytes", "bytes"),
         *_sided("retransmits", "count", "retransmits"),
         *_sided("duplicates", "count", "duplicates"),
+        Column("conn_state", "category", "Zeek's conn_state"),
+        Column("history", "text", "Zeek's history"),
+        Column("completeness", "nullable", "Wireshark's tcp.completeness"),
+        Column("community_id", "text", "Community ID"),
         Column("diagnosis", "text", "diagnosis"),
     ),
     "timeline": (
@@ -503,6 +550,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("state", "category", "state"),
         Column("sockets", "count", "sockets"),
     ),
+    "compare": (
+        Column("conn", "nullable", "conn"),
+        Column("client_addr", "address", "client"),
+        Column("client_port", "port", "client port"),
+        Column("server_addr", "address", "server"),
+        Column("server_port", "port", "server port"),
+        Column("dialect", "category", "whose word it is"),
+        Column("says", "text", "what it says"),
+        *_sided("state", "category", "state"),
+        Column("outcome", "category", "outcome"),
+        Column("disagreement", "category", "disagreement"),
+        Column("explanation", "text", "explanation"),
+    ),
 }
 
 OUTCOMES = (
@@ -555,3 +615,33 @@ PATTERNS = (
 CULPRITS = ("client", "server", "network")
 SEVERITIES = ("ok", "note", "warning", "error")
 CLOSERS = ("client", "server", "both")
+#: Zeek's summary of a connection.
+CONN_STATES = (
+    "S0",
+    "S1",
+    "SF",
+    "REJ",
+    "S2",
+    "S3",
+    "RSTO",
+    "RSTR",
+    "RSTOS0",
+    "RSTRH",
+    "SH",
+    "SHR",
+    "OTH",
+)
+DIALECT_NAMES = ("zeek", "wireshark")
+#: What a dialect says that the evidence does not bear out.
+DISAGREEMENTS = (
+    "still_open",
+    "unacknowledged_fin",
+    "ignored_reset",
+    "unfinished_handshake",
+    "missed_fin",
+    "missed_syn",
+    "refusal_as_ack",
+    "wrong_checksums",
+    "reversed_roles",
+    "split",
+)

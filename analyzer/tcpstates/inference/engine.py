@@ -90,6 +90,11 @@ class Engine:
         self._conduct.feed(segments, notes)
         return notes
 
+    @property
+    def flows(self) -> Array:
+        """FLOWS array: the connections so far, and room for more; good until the next ``feed``."""
+        return self._memory.flows
+
     def finish(self, now: int) -> Inference:
         """What is known when the capture ends, at ``now`` in nanoseconds since the epoch.
 

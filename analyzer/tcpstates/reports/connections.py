@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tcpstates.reports.diagnosis import Diagnoses
+from tcpstates.reports.dialects import dialects
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
 from tcpstates.reports.table import Table, Values, used_labels
@@ -27,6 +28,7 @@ def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Table:
         "culprit": outcomes.culprit,
         "severity": outcomes.severity,
         "diagnosis": diagnoses.column,
+        **dialects(log),
     }
     for side in Side:
         values |= {f"{side.label}_{name}": column for name, column in _of_side(log, side).items()}

@@ -34,6 +34,7 @@ class Log:
     start, end : the capture's first and last record of any protocol, ``NO_TIME`` if it has none.
     files : the names that ``file`` columns count.
     conduct, resets : ``schema.CONDUCT`` and ``RESETS`` arrays, the former with a row for each side.
+    dialects : ``schema.DIALECTS`` array, one row per connection; None if that was not asked for.
     """
 
     connections: np.ndarray
@@ -44,6 +45,7 @@ class Log:
     files: tuple[str, ...] = ()
     conduct: np.ndarray = field(default_factory=lambda: np.zeros(0, CONDUCT))
     resets: np.ndarray = field(default_factory=lambda: np.zeros(0, RESETS))
+    dialects: np.ndarray | None = None
 
     @cached_property
     def state(self) -> np.ndarray:

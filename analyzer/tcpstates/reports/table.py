@@ -8,7 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tcpstates.schema import CLOSERS, CULPRITS, OUTCOMES, PATTERNS, REASONS, SEVERITIES, TABLES, Column
+from tcpstates.schema import (
+    CLOSERS,
+    CONN_STATES,
+    CULPRITS,
+    DIALECT_NAMES,
+    DISAGREEMENTS,
+    OUTCOMES,
+    PATTERNS,
+    REASONS,
+    SEVERITIES,
+    TABLES,
+    Column,
+)
 from tcpstates.states import EVENT_LABELS, EVIDENCE_LABELS, SIDE_LABELS, STATE_NAMES
 
 
@@ -61,6 +73,9 @@ CATEGORIES: dict[str, Sequence[str]] = {
     "severity": SEVERITIES,
     "reason": REASONS,
     "first_closer": CLOSERS,
+    "conn_state": CONN_STATES,
+    "dialect": DIALECT_NAMES,
+    "disagreement": DISAGREEMENTS,
 }
 
 

@@ -47,6 +47,10 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("server bytes", "server_bytes", 5),
         _view("client frames", "client_frames", 6),
         _view("server frames", "server_frames", 6),
+        _view("conn_state", rank=7),
+        _view("history", rank=8),
+        _view("completeness", rank=9),
+        _view("community id", "community_id", 10),
     ),
     "timeline": (
         _view("conn"),
@@ -119,7 +123,20 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("file", rank=6),
     ),
     "census": (_view("time"), _view("state"), _view("sockets")),
+    "compare": (
+        _view("conn"),
+        _view("client", "client_addr client_port", 3),
+        _view("server", "server_addr server_port", 2),
+        _view("client state", "client_state", 4),
+        _view("server state", "server_state", 4),
+        _view("outcome", rank=1),
+        _view("dialect"),
+        _view("says"),
+        _view("disagreement"),
+    ),
 }
+#: Tables of which a text is the same for all rows of a label: it is written once, below the table.
+NOTES = {"compare": ("disagreement", "explanation")}
 
 _GAP = "  "
 _INDENT = " " * 6
@@ -155,6 +172,8 @@ def print_table(table: Table, stream: TextIO, width: int | None = None, below: s
     columns = _fitting([_cells(table, view) for view in views], width)
     for line in _lines(table, columns, below, width or _TEXT_WIDTH):
         stream.write(line)
+    if table.name in NOTES:
+        stream.writelines(_notes(table, *NOTES[table.name], width or _TEXT_WIDTH))
 
 
 def filled(text: str, width: int, indent: str = "") -> str:
@@ -194,6 +213,14 @@ def _says_something(table: Table, view: View) -> bool:
     """Whether a terminal shows a column: that of tunnels only where there is one."""
     values = table.values[view.source[0]]
     return view.title != "tunnel" or (isinstance(values, Labels) and bool((values.codes >= 0).any()))
+
+
+def _notes(table: Table, label: str, text: str, width: int) -> Iterator[str]:
+    """Each text once, under its label."""
+    pairs = zip(_label_texts(table.values[label]), _plain_texts(table.values[text]), strict=True)
+    for name, sentence in dict.fromkeys(pairs):
+        yield f"\n{name}\n"
+        yield filled(sentence, width, _GAP) + "\n"
 
 
 def _fitting(columns: list[_Cells], width: int | None) -> list[_Cells]:

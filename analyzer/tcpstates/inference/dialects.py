@@ -1,0 +1,152 @@
+"""Looks at segments after the engine, and says what Zeek and Wireshark make of each connection.
+
+Memory grows with connections, not with segments: some 300 bytes for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tcpstates.inference import wireshark, zeek
+from tcpstates.inference.memory import grow
+from tcpstates.schema import DIALECTS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: TCP ports that Zeek's default scripts name as a server's (``likely_server_ports``).
+SERVER_PORTS = (
+    *(
+        21,
+        22,
+        25,
+        53,
+        79,
+        80,
+        81,
+        88,
+        110,
+        111,
+        135,
+        139,
+        143,
+        389,
+        443,
+        445,
+        502,
+        563,
+        585,
+        587,
+        614,
+        631,
+        636,
+    ),
+    *(853, 989, 990, 992, 993, 995, 1080, 1434, 1883, 2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432),
+    *(6379, 6666, 6667, 6668, 6669, 8000, 8080, 8888, 20000),
+)
+
+
+class Dialects:
+    """What Zeek and Wireshark would say of the connections that an engine finds."""
+
+    def __init__(self) -> None:
+        self._streams, self._stream_count = np.zeros(1 << 10, wireshark.STREAMS), np.zeros(1, np.int64)
+        self._places_of_streams = np.zeros(1 << 10, wireshark.PLACES)
+        self._records, self._record_count = np.zeros(1 << 10, zeek.RECORDS), np.zeros(1, np.int64)
+        self._ends = np.zeros(1 << 11, zeek.ENDS)
+        self._places_of_records = np.zeros(1 << 10, zeek.PLACES)
+        self._server_ports = np.zeros(1 << 16, np.uint8)
+        self._server_ports[list(SERVER_PORTS)] = 1
+
+    def feed(self, segments: Array, notes: Array, flows: Array) -> None:
+        """Take in segments that the engine has taken in.
+
+        Parameters
+        ----------
+        segments : SEGMENTS array (n,)
+        notes : NOTES array (n,), as the engine returned it.
+        flows : FLOWS array, ``Engine.flows``.
+        """
+        grow(self._places_of_streams, len(flows))
+        grow(self._places_of_records, len(flows))
+        self._repeat(len(segments), lambda done: self._to_wireshark(flows, segments, notes, done))
+        self._repeat(len(segments), lambda done: self._to_zeek(flows, segments, notes, done))
+
+    def finish(self, sides: Array) -> Array:
+        """What is said of each connection so far.
+
+        Parameters
+        ----------
+        sides : SIDES array (2 n,)
+
+        Returns
+        -------
+        DIALECTS array (n,)
+        """
+        places = self._places_of_records[: len(sides) // 2]
+        rows: Array = self.zeek_records(sides)[1][places["first"]]
+        rows["zeek_splits"] = places["later"]
+        places = self._places_of_streams[: len(rows)]
+        rows["completeness"] = self._streams["bits"][places["first"]]
+        rows["wireshark_splits"] = places["later"]
+        return rows
+
+    def zeek_records(self, sides: Array) -> tuple[Array, Array]:
+        """Every record that Zeek would log so far, of which a connection can have several.
+
+        Parameters
+        ----------
+        sides : SIDES array (2 n,)
+
+        Returns
+        -------
+        connections : int32 array (m,), the connection whose segment began the record.
+        rows : DIALECTS array (m,), of which only Zeek's fields are filled in.
+        """
+        records = self._records[: int(self._record_count[0])]
+        rows = np.zeros(len(records), DIALECTS)
+        rows["history"] = np.ascontiguousarray(records["letters"]).view(DIALECTS["history"])[:, 0]
+        rows["reversed"] = records["originator"] != _higher_clients(sides)[records["conn"]]
+        ends = 2 * np.arange(len(records)) + records["originator"]
+        rows["originator"], rows["responder"] = self._ends["state"][ends], self._ends["state"][ends ^ 1]
+        rows["is_empty"] = ~(self._has_bytes(ends) | self._has_bytes(ends ^ 1))
+        return records["conn"].copy(), rows
+
+    def _has_bytes(self, ends: Array) -> Array:
+        """Whether an end sent any payload, by Zeek's count: from numbers, SYN and FIN left out."""
+        x: dict[str, Array] = {
+            name: self._ends[name][ends] for name in ("previous", "state", "acked", "last", "has_fin")
+        }
+        # A SYN that found an old connection, and the RST that ended it: the numbers are the old ones
+        found_old = (x["previous"] == zeek.SYN_SENT) & (x["state"] == zeek.RESET) & (x["acked"] > 1)
+        found_old &= self._ends["state"][ends ^ 1] == zeek.INACTIVE
+        return np.asarray((np.maximum(x["last"], x["acked"]) - 1 > x["has_fin"]) & ~found_old)
+
+    def _to_wireshark(self, flows: Array, segments: Array, notes: Array, done: int) -> int:
+        grow(self._streams, int(self._stream_count[0]) + 1)
+        memory = (self._places_of_streams, self._streams, self._stream_count)
+        return int(wireshark.observe(*memory, flows, segments, notes, done))
+
+    def _to_zeek(self, flows: Array, segments: Array, notes: Array, done: int) -> int:
+        grow(self._records, int(self._record_count[0]) + 1)
+        grow(self._ends, 2 * len(self._records))
+        memory = (self._places_of_records, self._records, self._ends, self._record_count, self._server_ports)
+        return int(zeek.observe(*memory, flows, segments, notes, done))
+
+    @staticmethod
+    def _repeat(count: int, step: Callable[[int], int]) -> None:
+        """Have ``step`` go on from where it came to, with more room each time, until all is done."""
+        done = 0
+        while done < count:
+            done = step(done)
+
+
+def _higher_clients(sides: Array) -> Array:
+    """1 where the client is the end with the higher address and port, else 0; as the kernels name ends."""
+    client, server = sides[0::2], sides[1::2]
+    higher = client["port"] > server["port"]
+    for name in ("addr_lo", "addr_hi"):
+        higher = np.where(client[name] == server[name], higher, client[name] > server[name])
+    return higher.astype(np.uint8)
