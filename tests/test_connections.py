@@ -35,6 +35,10 @@ def test_a_connection_in_full() -> None:
         "server_retransmits": 0,
         "client_duplicates": 2,
         "server_duplicates": 0,
+        "conn_state": "OTH",
+        "history": "",
+        "completeness": 0,
+        "community_id": "1:cWrqqJFnNPCxYtd8etE7cpxK87s=",
         "diagnosis": "The client closed, then the server; both FINs were acknowledged.",
     }
     assert pd.isna(row["culprit"])
