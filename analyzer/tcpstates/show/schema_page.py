@@ -22,6 +22,8 @@ ROWS = {
     "resets": "One side that sent RSTs in a connection, by the RST that tells most: the first that its "
     "receiver had reason to accept, else the first. In order of time.",
     "census": "How many sockets were in one state at one instant.",
+    "patterns": "What many connections together show: a leak, a flood, a scan. Worst first.",
+    "compare": "One connection of which Zeek or Wireshark says what the evidence does not bear out.",
 }
 
 #: What a column holds, where its name does not say it; by ``table.column`` or, for all tables, ``column``.
@@ -60,6 +62,13 @@ MEANINGS = {
     "ignored": "of these, that the receiver had no reason to accept",
     "ttl": "TTL or hop limit of the RST",
     "census.time": "aligned to the epoch",
+    "conn_state": "what Zeek's conn.log would say, see [dialects](dialects.md)",
+    "history": "the same, a letter for each new thing",
+    "completeness": "Wireshark's `tcp.completeness`, a sum of bits; empty if it was not asked for",
+    "community_id": "version 1, seed 0",
+    "dialect": "whose word it is",
+    "says": "its word: conn_state and history, or completeness",
+    "disagreement": "of what kind",
 }
 
 _HEAD = f"""\
