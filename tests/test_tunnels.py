@@ -17,11 +17,13 @@ from encapsulations import (
     check,
     gre,
     holds_the_segment,
+    said,
     udp,
     udp_header,
 )
-from frames_of_tests import decoded, dissected, ipv4, ipv6
+from frames_of_tests import decoded, decoded_by, dissected, ipv4, ipv6
 from tcpstates.capture import layout
+from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.dissection.ip import IP_PROTOCOLS
 from tcpstates.capture.dissection.tunnels import UDP_PORTS
 from tcpstates.schema import Mark, TunnelKind
@@ -33,6 +35,14 @@ DEVICE = b"\x0a\0\0\1\x0a\0\0\2"
 @pytest.mark.parametrize("name", TUNNELS)
 def test_the_segment_within_it_is_read(name: str) -> None:
     check(TUNNELS[name])
+
+
+@pytest.mark.parametrize("name", ["vxlan", "vxlan of Linux", "geneve", "geneve with options"])
+def test_an_overlay_needs_no_dissecting(name: str) -> None:
+    decoder = Decoder()
+    found = decoded_by(decoder, TUNNELS[name].frame)
+    assert said(found) == said(decoded_by(Decoder("dpkt"), TUNNELS[name].frame))
+    assert decoder.dissected == 0
 
 
 def test_the_fast_path_knows_what_to_leave() -> None:
@@ -64,7 +74,7 @@ def test_a_tunnel_between_two_ends_has_one_key_for_both_directions() -> None:
 
 
 def test_a_network_is_the_same_behind_whatever_switch() -> None:
-    keys = {int(dissected(udp(4789, VXLAN + FRAME, ends=ends))["tunnel"]) for ends in (THERE, BACK, DEVICE)}
+    keys = {int(decoded(udp(4789, VXLAN + FRAME, ends=ends))["tunnel"]) for ends in (THERE, BACK, DEVICE)}
     assert keys == {TunnelKind.VXLAN << 56 | 100}
 
 
@@ -129,14 +139,14 @@ def test_a_segment_that_the_card_is_to_cut_has_its_length_from_the_frame() -> No
     """Big TCP within a tunnel: all IP lengths are zero, and UDP's is what is left modulo 65,536."""
     inner = ethernet(ipv4(PACKET[20:] + bytes(70_000), total=0))
     outer = ipv4(udp_header(4789, 100) + VXLAN + inner, 17, total=0)
-    found = dissected(ethernet(outer))
-    assert (found["payload"], found["marks"]) == (70_005, Mark.DISSECTED | Mark.LENGTH_ZERO)
+    found = decoded(ethernet(outer))
+    assert (found["payload"], found["marks"]) == (70_005, Mark.LENGTH_ZERO)
 
 
 def test_the_inner_ip_length_outweighs_that_of_udp() -> None:
     short = ethernet(ipv4(udp_header(4789, len(VXLAN + FRAME) - 3) + VXLAN + FRAME, 17))
-    found = dissected(short)
-    assert (found["payload"], found["marks"]) == (5, Mark.DISSECTED | Mark.LENGTH_BEYOND)
+    found = decoded(short)
+    assert (found["payload"], found["marks"]) == (5, Mark.LENGTH_BEYOND)
 
 
 def test_an_outer_fragment_is_enough_where_the_inner_header_is_in_it() -> None:

@@ -2,7 +2,8 @@
 
 It walks link layer, VLAN tags, IP with its extension headers and TCP with its options, and makes no
 Python object on the way. Each step first checks that the bytes it is about to read were captured.
-What it does not know (tunnels, labels, other link types) it declines.
+Through one overlay of a data centre (VXLAN, Geneve) it goes; what it does not know (other tunnels,
+labels, other link types) it declines.
 """
 
 # What a kernel's arguments are is numba's to say; annotations would only repeat Any.
@@ -33,6 +34,8 @@ _MARK_CUT, _MARK_LENGTH_ZERO = int(Mark.CUT), int(Mark.LENGTH_ZERO)
 _MARK_LENGTH_BEYOND = int(Mark.LENGTH_BEYOND)
 _TEREDO_PREFIX = int.from_bytes(layout.TEREDO_PREFIX, "big")
 _VLAN = int(TunnelKind.VLAN) << 56
+_VXLAN, _GENEVE = int(TunnelKind.VXLAN) << 56, int(TunnelKind.GENEVE) << 56
+_OVERLAY = -1  # an outcome within this file: UDP that carries frames of their own
 _MOST_TAGS = 3
 _BIG_ENDIAN = int(sys.byteorder == "big")
 
@@ -111,20 +114,28 @@ def _frame(buffer, words, frame, verify, row):
     start = frame["offset"]
     edge = start + np.int64(frame["captured"])
     wire = max(edge, start + np.int64(frame["length"]))
+    is_cut, is_inner = wire > edge, False
     outcome, network, at, tunnel = _link(buffer, start, edge, np.int64(frame["linktype"]))
     if outcome != _SEGMENT:
         return outcome
-    if network == ethernet.ETH_TYPE_IP:
-        outcome, here, end, marks = _ipv4(buffer, at, edge, wire)
-        source, destination = at + layout.IP_SRC, at + layout.IP_DST
-    else:
-        outcome, here, end, marks, source, destination = _ipv6(buffer, at, edge, wire)
-    if outcome != _SEGMENT:
-        return outcome
-    outcome = _tcp(buffer, here, edge, end, row)
-    if outcome != _SEGMENT:
-        return outcome
-    if wire > edge:
+    while True:
+        if network == ethernet.ETH_TYPE_IP:
+            outcome, here, end, marks = _ipv4(buffer, at, edge, wire)
+            source, destination = at + layout.IP_SRC, at + layout.IP_DST
+        else:
+            outcome, here, end, marks, source, destination = _ipv6(buffer, at, edge, wire)
+        if outcome != _OVERLAY or is_inner:
+            break
+        wire = _udp_end(buffer, here, end, marks)
+        edge, is_inner = min(edge, wire), True
+        outcome, network, at, tunnel = _overlay(buffer, here, edge)
+        if outcome != _SEGMENT:
+            return _DECLINED
+    if outcome == _SEGMENT:
+        outcome = _tcp(buffer, here, edge, end, row)
+    if outcome != _SEGMENT:  # within an overlay dpkt says why
+        return _DECLINED if is_inner else outcome
+    if is_cut:
         marks |= _MARK_CUT
     row["time"], row["frame"], row["file"] = frame["time"], frame["number"], frame["file"]
     row["interface"], row["tunnel"] = frame["interface"], tunnel
@@ -294,7 +305,8 @@ def _icmp(kind, icmp):
 def _piece(buffer, at, edge, protocol, offset):
     """As ``_carried``, of a fragment that does not hold TCP directly."""
     if protocol == ip.IP_PROTO_UDP and offset == 0:
-        return _udp(buffer, at, edge)
+        outcome = _udp(buffer, at, edge)
+        return _DECLINED if outcome == _OVERLAY else outcome
     return _DECLINED if protocol in layout.TUNNELS or protocol == ip.IP_PROTO_AH else _NOT_TCP
 
 
@@ -304,14 +316,47 @@ def _udp(buffer, at, edge):
     packet = at + layout.UDP_HEADER
     if edge < packet:
         return _NOT_TCP
+    port = _u16(buffer, at + layout.UDP_DPORT)
+    if port in layout.UDP_TUNNELS:
+        return _OVERLAY if port in layout.PORTS_OVERLAY else _DECLINED
     if _u16(buffer, at + layout.UDP_SPORT) in layout.UDP_TUNNELS:
-        return _DECLINED
-    if _u16(buffer, at + layout.UDP_DPORT) in layout.UDP_TUNNELS:
         return _DECLINED
     if edge < packet + layout.IP6_HEADER or _u8(buffer, packet) >> 4 != 6:
         return _NOT_TCP
     source, destination = _u32(buffer, packet + layout.IP6_SRC), _u32(buffer, packet + layout.IP6_DST)
     return _DECLINED if source == _TEREDO_PREFIX or destination == _TEREDO_PREFIX else _NOT_TCP
+
+
+@inlined
+def _udp_end(buffer, at, end, marks):
+    """Where a UDP datagram ends, in an IP packet that ends at ``end``."""
+    length = _u16(buffer, at + layout.UDP_LENGTH)
+    if length < layout.UDP_HEADER or marks & _MARK_LENGTH_ZERO:
+        return end
+    return min(end, at + length)
+
+
+@inlined
+def _overlay(buffer, at, edge):
+    """From a UDP header through VXLAN (RFC 7348) or Geneve (RFC 8926) to an IP header, as ``_link``."""
+    port, at = _u16(buffer, at + layout.UDP_DPORT), at + layout.UDP_HEADER
+    if edge < at + layout.OVERLAY_HEADER:
+        return _CUT, 0, at, 0
+    flags, network = _u8(buffer, at), _u32(buffer, at + layout.OVERLAY_NETWORK) >> 8
+    if port != layout.PORT_GENEVE:
+        if not flags & layout.VXLAN_VALID:
+            return _DECLINED, 0, at, 0
+        at += layout.OVERLAY_HEADER
+        outcome, kind, at, _ = _ether_type(buffer, at + layout.ETH_TYPE, at + layout.ETH_HEADER, edge)
+        return outcome, kind, at, _VXLAN | network
+    if flags >> 6:
+        return _DECLINED, 0, at, 0
+    kind_at = at + layout.GENEVE_TYPE
+    at += layout.OVERLAY_HEADER + 4 * (flags & layout.GENEVE_OPTIONS)
+    if _u16(buffer, kind_at) == ethernet.ETH_TYPE_TEB:
+        kind_at, at = at + layout.ETH_TYPE, at + layout.ETH_HEADER
+    outcome, kind, at, _ = _ether_type(buffer, kind_at, at, edge)
+    return outcome, kind, at, _GENEVE | network
 
 
 @inlined

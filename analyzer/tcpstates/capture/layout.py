@@ -166,6 +166,7 @@ ICMP6_ERRORS = (
 # UDP
 UDP_SPORT = _offset(udp.UDP, "sport")
 UDP_DPORT = _offset(udp.UDP, "dport")
+UDP_LENGTH = _offset(udp.UDP, "ulen")
 UDP_HEADER = udp.UDP.__hdr_len__
 PORT_L2TP = 1701
 PORT_GTP_U = 2152
@@ -193,6 +194,13 @@ UDP_TUNNELS = (
     *PORTS_VXLAN[1:],
     PORT_TZSP,
 )
+#: Those that the fast path goes through by itself.
+PORTS_OVERLAY = (*PORTS_VXLAN, PORT_GENEVE)
+OVERLAY_HEADER = 8  # VXLAN's, and Geneve's without options
+OVERLAY_NETWORK = 4  # three bytes
+VXLAN_VALID = 0x08  # the flag that there is a network identifier
+GENEVE_TYPE = 2
+GENEVE_OPTIONS = 0x3F  # their length in words of four bytes
 TEREDO_PREFIX = b"\x20\x01\x00\x00"  # RFC 4380, 2.6
 
 # TCP
