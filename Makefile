@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench captures truth verdicts soak fuzz
+.PHONY: help demo test lint bench captures truth verdicts notebooks soak fuzz
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ truth: $(INSTALLED) ## Say how far the inferred states are those of the kernels,
 
 verdicts: $(INSTALLED) ## Say how far the verdicts on the recordings are what was really done
 	$(BIN)/python pcaps/judge.py
+
+notebooks: $(INSTALLED) ## Run the notebooks again, so that they say what the package says now
+	$(BIN)/python notebooks/run.py
 
 soak: $(INSTALLED) ## Run what takes longer than a test may: many more examples, bounds checked
 	HYPOTHESIS_PROFILE=soak $(PYTEST)

@@ -143,3 +143,25 @@ def test_the_notebook_escapes_what_comes_from_outside() -> None:
     html = builder.analysis(damage=("<b>cut</b>",))._repr_html_()
     assert "<script>" not in html
     assert "&lt;b&gt;cut" in html
+
+
+def test_a_connection_shows_itself(captures: Path) -> None:
+    connection = tcpstates.analyze(captures / "demo.pcap").connection(23)
+    assert repr(connection) == (
+        "<Connection 23: 10.20.0.16:46029 -> 10.20.1.20:8080, stuck_close_wait, server to blame>"
+    )
+    html = connection._repr_html_()
+    assert "<svg" in html
+    assert "CLOSE_WAIT from 2026-11-22T" in html
+    assert connection.row["outcome"] == "stuck_close_wait"
+    assert set(connection.timeline["conn"]) == {23}
+    assert len(connection.segments) == 11
+
+
+def test_help_speaks_of_every_public_name() -> None:
+    for name in ("analyze", "Analysis"):
+        assert getattr(tcpstates, name).__doc__
+    public = [name for name in dir(tcpstates.Analysis) if not name.startswith("_")]
+    for name in public:
+        if name not in ("counts", "damage", "log", "reading", "stuck_after"):
+            assert getattr(tcpstates.Analysis, name).__doc__, name

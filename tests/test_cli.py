@@ -183,6 +183,23 @@ def test_netstat_steps_over_time(run: Run, leak: Path) -> None:
     assert run("netstat", leak, "--at", "+10s").stdout.startswith("STATE ")
 
 
+def test_a_connection_is_drawn_above_its_timeline(run: Run, leak: Path) -> None:
+    text = run("timeline", leak, "--conn", 3).stdout
+    drawing, table, _diagnosis = text.split("\n\n")
+    assert drawing.startswith("connection 3 from 2026-")
+    assert "│CLOSE" in drawing
+    assert len(table.splitlines()) == len(run("timeline", leak, "--conn", 3, "--csv").stdout.splitlines())
+    assert "│" not in run("timeline", leak).stdout
+
+
+def test_a_connection_of_standard_input_is_drawn(
+    run: Run, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clean.open("rb") as stream:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        assert "│FIN_WAIT2" in run("timeline", "-", "--conn", 0).stdout
+
+
 def test_stuck_after_decides_what_is_stuck(run: Run, captures: Path) -> None:
     """The capture ends soon after the client's close."""
     capture = captures / "server_never_closes.pcap"

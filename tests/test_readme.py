@@ -29,6 +29,13 @@ def test_sample_is_what_the_command_prints() -> None:
     assert shown == sample(), "run: python tests/test_readme.py"
 
 
+def test_lanes_are_what_the_command_draws() -> None:
+    command = [sys.executable, "-m", "tcpstates", "timeline", "pcaps/demo.pcap", "--conn", "23"]
+    environment = {**os.environ, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n\n")[0] in README
+
+
 def test_every_verb_shown_exists_and_every_verb_is_shown() -> None:
     shown = set(re.findall(r"^tcpstates (\w+) ", README, re.MULTILINE))
     assert shown == set(cli.commands)

@@ -10,7 +10,7 @@ The data pass these stations, and none of them knows of a later one:
     capture/      bytes -> frames -> SEGMENTS      files and framing; decode (compiled) or dissect (dpkt)
     inference/    SEGMENTS -> TRANSITIONS          flows and the engine, which does no input or output
     reports/      TRANSITIONS -> tables            connections, timeline, findings, patterns, netstat, census
-    show/         tables -> people                 terminal, notebook, CSV, JSON, explanations
+    show/         tables -> people                 terminal, plots, notebook, CSV, JSON, explanations
 
 ``schema`` says once what every record and every table holds; no Python object is made per packet.
 ``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
-from tcpstates.capture.filters import Filter
 from tcpstates.capture.ordering import Sorter
 from tcpstates.capture.watching import Watch
-from tcpstates.errors import UsageError
+from tcpstates.connection import Connection
+from tcpstates.errors import CaptureError, UsageError
 from tcpstates.inference.dialects import Dialects
 from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
@@ -22,8 +24,10 @@ from tcpstates.reports.census import census, comfortable_step
 from tcpstates.reports.compare import compare
 from tcpstates.reports.connections import connections
 from tcpstates.reports.diagnosis import Diagnoses
+from tcpstates.reports.exchange import Exchange, segments_table
 from tcpstates.reports.filters import Where, filtered
 from tcpstates.reports.findings import findings
+from tcpstates.reports.lanes import Lanes, lanes
 from tcpstates.reports.log import Log
 from tcpstates.reports.netstat import netstat
 from tcpstates.reports.outcomes import Outcomes, outcomes
@@ -36,11 +40,15 @@ from tcpstates.reports.table import Table
 from tcpstates.reports.thresholds import stuck_thresholds
 from tcpstates.reports.timeline import timeline
 from tcpstates.reports.when import parse_duration, parse_instant
+from tcpstates.reports.worst import worst
+from tcpstates.rereading import Reading, exchanges
 from tcpstates.schema import SEVERITIES, TABLES
 from tcpstates.states import State
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tcpstates.show.plots import Plots
 
 CHECKSUMS = ("auto", "verify", "ignore")
 
@@ -97,10 +105,10 @@ def analyze(
     """
     thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
-    reader = CaptureReader(source, _watch(source, follow, stop))
-    sorter = Sorter()
-    chosen = None if filter is None else Filter(filter)
-    frames = Decoder(decoder=decoder, checksums=checksums != "ignore", chosen=chosen)
+    sources = _listed(source)
+    reading = Reading.of(sources, timers, checksums, decoder, filter)
+    reader = CaptureReader(sources, _watch(sources, follow, stop))
+    sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
     others = Dialects() if dialects else None
     segments = _feed(reader, sorter, frames, engine, others, progress or (lambda read, total: None))
@@ -131,7 +139,13 @@ def analyze(
         ),
         damage=tuple(map(str, reader.damage)),
         stuck_after=thresholds,
+        reading=reading,
     )
+
+
+def _listed(source: Any) -> list[Any]:
+    is_one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
+    return [source] if is_one else list(source)
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -177,12 +191,14 @@ class Analysis:
     counts : frames, segments, and what was skipped why.
     damage : one line each on what of the capture could not be read; empty if all of it was.
     stuck_after : ns from when on each closing state counts as stuck.
+    reading : how the capture was read, None for a log that came from elsewhere.
     """
 
     log: Log
     counts: Counts = field(default_factory=Counts)
     damage: tuple[str, ...] = ()
     stuck_after: Mapping[State, int] = field(default_factory=stuck_thresholds)
+    reading: Reading | None = None
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -249,6 +265,112 @@ class Analysis:
             If ``every`` is no duration, or so short that there would be more than a million instants.
         """
         return _to_pandas(self.table("census", every=every))
+
+    def segments(self, conn: int) -> pd.DataFrame:
+        """The segments of one connection, read again from the capture: an analysis keeps none.
+
+        Parameters
+        ----------
+        conn : its number.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per segment: sequence numbers count from the initial ones, ``fate`` is what it was
+            taken for (``retransmission``, ``suspicious_rst``, ...), states are those just after it. Of a
+            very long connection the first 20,000, and all that open, close or repeat.
+
+        Raises
+        ------
+        CaptureError
+            If the capture cannot be read a second time (standard input, a file object), or has changed.
+        UsageError
+            If there is no such connection.
+        """
+        return _to_pandas(segments_table(self.log, conn, self.exchange(conn)))
+
+    def connection(self, conn: int) -> Connection:
+        """One connection, which shows itself in a notebook.
+
+        Raises
+        ------
+        UsageError
+            If there is no such connection.
+        """
+        self._known(conn)
+        return Connection(self, conn)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures, with matplotlib: lanes(conn), ladder(conn), census(), durations(), heatmap()."""
+        from tcpstates.show.plots import Plots
+
+        return Plots(self.log, lambda: self.outcomes, self.lanes, self.exchange)
+
+    def exchange(self, conn: int) -> Exchange:
+        """The segments of one connection as numpy records; see ``segments``."""
+        self._known(conn)
+        return self.exchanges([conn])[conn]
+
+    def exchanges(self, conns: Sequence[int]) -> dict[int, Exchange]:
+        """The same for several connections, for which the capture is read only once."""
+        if self.reading is None:
+            raise CaptureError("this analysis has no capture to read segments from; analyze a file")
+        if not all(conn in self._exchanges for conn in conns):
+            self._exchanges.clear()
+            self._exchanges.update(exchanges(self.reading, self.log, conns))
+        return {conn: self._exchanges[conn] for conn in conns}
+
+    @cached_property
+    def _exchanges(self) -> dict[int, Exchange]:
+        """The segments that were asked for last."""
+        return {}
+
+    def lanes(self, conn: int) -> Lanes:
+        """One connection's two sides as lanes of states: what pictures of it are made of.
+
+        Retransmissions are marked where the capture can be read a second time.
+        """
+        self._known(conn)
+        try:
+            exchange = self.exchange(conn)
+        except CaptureError:
+            exchange = None
+        return lanes(self.log, conn, exchange)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write one self-contained page of HTML: findings, census, the worst connections, a table of all.
+
+        Parameters
+        ----------
+        path : where to; the file appears whole or not at all.
+
+        Raises
+        ------
+        UsageError
+            If jinja2 or plotly is missing: they come with ``pip install 'tcpstates[report]'``.
+        """
+        from tcpstates.show.report import Material, check, write_report
+
+        check()
+        shown, why = worst(self.log, self.outcomes), ""
+        found: dict[int, Exchange] = {}
+        try:
+            found = self.exchanges(shown)
+        except CaptureError as error:
+            why = str(error)
+        material = Material(
+            log=self.log,
+            outcomes=self.outcomes,
+            summary=summary(self.log, self.outcomes, self.found_patterns, self.counts, most=30),
+            connections=self.table("connections"),
+            damage=self.damage,
+            shown=shown,
+            exchanges=found,
+            no_ladders=why,
+            timers="the assumed" if self.reading is None else self.reading.timers,
+        )
+        write_report(material, Path(path))
 
     def table(
         self,

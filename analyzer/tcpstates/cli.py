@@ -155,8 +155,12 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
             _check_output(parquet, given["captures"])
             chosen = parameters(**wanted)
             analysis = _analyze(**given, dialects=name in _WITH_DIALECTS)
-            _write(analysis.table(name, **chosen), form, parquet, below)
-            if name == "timeline" and wanted["conn"] is not None and not (form or parquet):
+            table = analysis.table(name, **chosen)
+            is_drawn = name == "timeline" and wanted["conn"] is not None and not (form or parquet)
+            if is_drawn:
+                _draw(analysis, wanted["conn"])
+            _write(table, form, parquet, below)
+            if is_drawn:
                 _diagnose(analysis, wanted["conn"])
             return _status(analysis, fail_on)
 
@@ -289,6 +293,27 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
 
 
 @cli.command()
+@_reading
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    required=True,
+    help="The page to write.",
+)
+def report(output: Path, fail_on: str | None, **given: Any) -> int:
+    """Write one page of HTML: findings, census, the worst connections, a table of all."""
+    from tcpstates.show.report import check
+
+    check()
+    _check_output(output, given["captures"])
+    analysis = _analyze(**given)
+    analysis.report(output)
+    return _status(analysis, fail_on)
+
+
+@cli.command()
 @click.argument("name", metavar="STATE|OUTCOME|PATTERN", required=False)
 def explain(name: str | None) -> None:
     """Explain what a state, an outcome or a pattern means; all of them in short without a name."""
@@ -400,6 +425,14 @@ def _diagnose(analysis: Analysis, conn: int) -> None:
     from tcpstates.show.plain import filled
 
     click.echo("\n" + filled(analysis.diagnoses.text(conn), min(_width() or 100, 100)))
+
+
+def _draw(analysis: Analysis, conn: int) -> None:
+    """Both sides of a connection in characters, above the table of its states."""
+    from tcpstates.show.lanes import print_lanes
+
+    print_lanes(analysis.lanes(conn), _console())
+    click.echo()
 
 
 def _write_all(analysis: Analysis, folder: Path) -> None:

@@ -565,6 +565,22 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
 }
 
+#: The columns of what an analysis does not keep, and reads again for one connection.
+SEGMENTS_TABLE = (
+    Column("conn", "nullable", "conn"),
+    Column("time", "time", "time", "UTC"),
+    Column("side", "category", "sender"),
+    Column("flags", "category", "flags"),
+    Column("seq", "count", "relative sequence number"),
+    Column("ack", "nullable", "relative ACK number"),
+    Column("payload", "count", "payload", "bytes"),
+    Column("window", "count", "window, unscaled"),
+    Column("fate", "category", "taken for"),
+    *_sided("state", "category", "state"),
+    Column("frame", "nullable", "frame"),
+    Column("file", "category", "file"),
+)
+
 OUTCOMES = (
     "scan",
     "refused",

@@ -9,7 +9,7 @@ import numpy as np
 from tcpstates.errors import UsageError
 from tcpstates.reports.listeners import listening
 from tcpstates.reports.log import LIVE, Log
-from tcpstates.reports.table import Table
+from tcpstates.reports.table import Labels, Table
 from tcpstates.reports.when import SECOND
 from tcpstates.reports.wording import duration
 from tcpstates.schema import NO_TIME
@@ -18,6 +18,11 @@ from tcpstates.states import State
 _STATES = (State.LISTEN, *LIVE)
 _MOST_BINS = 1_000_000
 _STEPS = tuple(SECOND * seconds for seconds in (1, 10, 60, 600, 3600, 86_400))
+_ROUND_STEPS: tuple[int, ...] = (
+    *(digit * 10**power for power in range(3, 10) for digit in (1, 2, 5)),
+    *(SECOND * seconds for seconds in (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21_600)),
+    *(86_400 * SECOND * days for days in (1, 7, 30, 365)),
+)
 
 
 class _Bins(NamedTuple):
@@ -65,10 +70,32 @@ def census(log: Log, every: int) -> Table:
     )
 
 
+def stacked(log: Log, every: int) -> tuple[np.ndarray, dict[State, np.ndarray]]:
+    """The census by state.
+
+    Returns
+    -------
+    times : int64 (bins,), ns
+    sockets : the number of sockets (int64 (bins,)) of each state that occurs
+    """
+    values = census(log, every).values
+    codes, times = values["state"], values["time"]
+    assert isinstance(codes, Labels) and isinstance(times, np.ndarray)
+    states = [State(int(code)) for code in codes.codes[: len(np.unique(codes.codes))]]
+    counts = np.reshape(np.asarray(values["sockets"]), (-1, max(len(states), 1)))
+    return times[:: max(len(states), 1)], {state: counts[:, i] for i, state in enumerate(states)}
+
+
 def comfortable_step(log: Log) -> int:
     """The shortest usual distance of bins, in ns, that keeps a census of the whole capture readable."""
     span = log.end - log.start if log.start != NO_TIME else 0
     return next((step for step in _STEPS if span // step < 10_000), _STEPS[-1])
+
+
+def drawing_step(log: Log, bins: int = 300) -> int:
+    """A round distance of bins, in ns, of which the capture takes at most ``bins``: enough for a drawing."""
+    span = log.end - log.start if log.start != NO_TIME else 0
+    return next((step for step in _ROUND_STEPS if span < step * bins), span // bins + 1)
 
 
 def _bins(log: Log, every: int) -> _Bins:

@@ -79,7 +79,7 @@ def _texts(texts: Sequence[str]) -> np.ndarray:
 def grouped(log: Log, outcomes: Outcomes) -> Groups:
     """The findings in figures; see ``Groups``."""
     found = np.flatnonzero(outcomes.severity > 0)
-    order, starts = _grouping(log, outcomes, found)
+    order, starts = grouping(log, outcomes, found)
     conns = found[order]
     first_of, sizes = conns[starts], np.diff(np.append(starts, len(conns)))
     clients, top_clients, top_counts = _clients(log, conns, sizes)
@@ -104,7 +104,7 @@ def grouped(log: Log, outcomes: Outcomes) -> Groups:
     return groups.take(worst_first)
 
 
-def _grouping(log: Log, outcomes: Outcomes, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def grouping(log: Log, outcomes: Outcomes, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An order of ``found`` that puts groups together, the longest of each first; and where groups start."""
     server = 2 * found + Side.SERVER
     key = log.places.codes[server] * _PORTS + log.sides["port"][server]

@@ -18,6 +18,7 @@ from tcpstates.reports.findings import (
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
 from tcpstates.reports.pattern import Pattern
+from tcpstates.reports.wording import endpoint
 from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Disorder, tunnel_name
 from tcpstates.states import State
 
@@ -76,6 +77,15 @@ class ShownPattern:
     explanation: str
     check: str
     example: int
+
+    @property
+    def whose(self) -> str:
+        """The server or the client that it is about, as far as it is one."""
+        if self.server_addr and self.server_port >= 0:
+            return endpoint(self.server_addr, self.server_port)
+        if self.server_addr:
+            return self.server_addr
+        return f"port {self.server_port}" if self.server_port >= 0 else self.client_addr
 
 
 @dataclass(frozen=True)

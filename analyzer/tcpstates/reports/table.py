@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from tcpstates.schema import (
     CULPRITS,
     DIALECT_NAMES,
     DISAGREEMENTS,
+    NO_TIME,
     OUTCOMES,
     PATTERNS,
     REASONS,
+    SEGMENTS_TABLE,
     SEVERITIES,
     TABLES,
     Column,
@@ -79,9 +81,14 @@ CATEGORIES: dict[str, Sequence[str]] = {
 }
 
 
+_COLUMNS = {**TABLES, "segments": SEGMENTS_TABLE}
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The values of one of ``schema.TABLES``, by column.
+    """The values of one of ``schema.TABLES``, or of a connection's segments, by column.
+
+    polars, DuckDB and pyarrow read it as it is: ``polars.DataFrame(table)``.
 
     Attributes
     ----------
@@ -95,16 +102,24 @@ class Table:
     @classmethod
     def of(cls, name: str, values: dict[str, Values]) -> Table:
         """The table ``name``; bare codes of a category with known names become labels."""
-        return cls(name, {column.name: _labelled(column, values[column.name]) for column in TABLES[name]})
+        return cls(name, {column.name: _labelled(column, values[column.name]) for column in _COLUMNS[name]})
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """What the schema says of each column."""
-        return TABLES[self.name]
+        return _COLUMNS[self.name]
 
     def __len__(self) -> int:
         first = next(iter(self.values.values()))
         return len(first.codes if isinstance(first, Labels) else first)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The table as a stream of Arrow's C interface, with the types that its DataFrame has."""
+        import pyarrow  # takes a while, and printing a table does without
+
+        arrays = {column.name: _arrow(column, self.values[column.name]) for column in self.columns}
+        stream: object = pyarrow.table(arrays).__arrow_c_stream__(requested_schema)
+        return stream
 
     def take(self, rows: np.ndarray | slice) -> Table:
         """Those rows of it."""
@@ -126,6 +141,24 @@ def _take(values: Values, rows: np.ndarray | slice) -> Values:
     if isinstance(values, Labels):
         return Labels(values.codes[rows], values.names)
     return values[rows] if isinstance(values, Composed) else np.asarray(values[rows])
+
+
+def _arrow(column: Column, values: Values) -> Any:
+    """A column as an Arrow array: categories and addresses as dictionaries, nothing as null."""
+    import pyarrow as pa
+
+    if isinstance(values, Labels):
+        codes = pa.array(values.codes, pa.int32(), mask=values.codes < 0)
+        names = pa.array(list(values.names), pa.string())
+        return pa.DictionaryArray.from_arrays(codes, names, ordered=column.dtype == "category")
+    if column.dtype == "text" or isinstance(values, Composed):
+        return pa.array(values.tolist(), pa.string())
+    if column.dtype in ("time", "duration"):
+        kind = pa.timestamp("ns", "UTC") if column.dtype == "time" else pa.duration("ns")
+        return pa.array(values, pa.int64(), mask=values == NO_TIME).cast(kind)
+    if column.dtype == "nullable":
+        return pa.array(values, pa.int64(), mask=values < 0)
+    return pa.array(values)
 
 
 def used_labels(codes: np.ndarray, names: Sequence[str]) -> Labels:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from tcpstates.reports.lanes import Lanes
 from tcpstates.reports.summary import Finding, Summary
-from tcpstates.reports.wording import clock, counted, duration, located
+from tcpstates.reports.table import Table
+from tcpstates.reports.wording import clock, counted, duration, endpoint, located
 from tcpstates.schema import NO_TIME
+from tcpstates.show.rows import facts as row_facts
+from tcpstates.show.svg import lanes_svg
 
 _COLUMNS = ("severity", "outcome", "server", "to blame", "connections", "explanation")
 
@@ -76,3 +80,27 @@ def _cells(finding: Finding) -> str:
         finding.explanation,
     )
     return "".join(f"<td>{escape(str(value))}</td>" for value in values)
+
+
+def connection_line(row: Table) -> str:
+    """``<Connection 12: 10.0.0.1:40000 -> 10.0.0.5:80, closed>``, of a table of connections with one row."""
+    facts = row_facts(row, 0)
+    blame = f", {facts['culprit']} to blame" if facts["culprit"] else ""
+    return f"<Connection {facts['conn']}: {_ends(facts)}, {facts['outcome']}{blame}>"
+
+
+def connection_html(row: Table, picture: Lanes) -> str:
+    """The same as HTML, with both sides' lanes."""
+    facts = row_facts(row, 0)
+    title = f"<b>connection {facts['conn']}</b> {escape(_ends(facts))}"
+    blame = f", {escape(facts['culprit'])} to blame" if facts["culprit"] else ""
+    said = f"{escape(facts['outcome'])}{blame}; the client ended in {escape(facts['client_state'])}, "
+    said += f"the server in {escape(facts['server_state'])}"
+    return f"<div><p>{title}<br>{said}</p><p>{escape(facts['diagnosis'])}</p>{lanes_svg(picture)}</div>"
+
+
+def _ends(facts: dict[str, str]) -> str:
+    client, server = (
+        endpoint(facts[f"{side}_addr"], int(facts[f"{side}_port"])) for side in ("client", "server")
+    )
+    return f"{client} -> {server}"

@@ -14,7 +14,7 @@ from rich.text import Text
 from tcpstates.reports.outcomes import SEVERITY
 from tcpstates.reports.summary import Finding, ShownPattern, Summary
 from tcpstates.reports.when import SECOND
-from tcpstates.reports.wording import clock, counted, duration, endpoint, located
+from tcpstates.reports.wording import clock, counted, duration, located
 from tcpstates.schema import NO_TIME
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
@@ -122,22 +122,13 @@ def _more(number: int, noun: str, captures: Sequence[str]) -> Iterator[Renderabl
 
 
 def _pattern(pattern: ShownPattern, captures: Sequence[str]) -> RenderableType:
-    title = _title(pattern.severity, pattern.pattern, _whose(pattern), pattern.culprit)
+    title = _title(pattern.severity, pattern.pattern, pattern.whose, pattern.culprit)
     facts = (
         ("since", _since(pattern)),
         ("check", pattern.check),
         ("look at", _command("timeline", captures, "--conn", str(pattern.example))),
     )
     return Group(title, _indented(Text(pattern.explanation)), _facts(facts))
-
-
-def _whose(pattern: ShownPattern) -> str:
-    """The server or the client that it is about, as far as it is one."""
-    if pattern.server_addr and pattern.server_port >= 0:
-        return endpoint(pattern.server_addr, pattern.server_port)
-    if pattern.server_addr:
-        return pattern.server_addr
-    return f"port {pattern.server_port}" if pattern.server_port >= 0 else pattern.client_addr
 
 
 def _finding(finding: Finding, captures: Sequence[str]) -> RenderableType:

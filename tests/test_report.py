@@ -1,0 +1,300 @@
+"""The page of a capture: complete by itself, harmless whatever the capture holds, and usable by clicks."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tcpstates
+from browser import DESKTOP, PHONE, Opened, browser
+from builders import START, Section, tcp_frame
+from logs import LogBuilder, leaked, normal_close
+from tcpstates.reports.log import Log
+from tcpstates.show.report import MOST_ROWS
+
+pytest.importorskip("jinja2", reason="jinja2 is an extra: report")
+pytest.importorskip("plotly", reason="plotly is an extra: report")
+
+SCRIPT = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\"'`{{7*7}}"
+
+
+@pytest.fixture(scope="session")
+def demo_page(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "demo.html"
+    tcpstates.analyze(captures / "demo.pcap").report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as opened:
+        yield opened
+
+
+def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP) -> Opened:
+    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+    page.set_default_timeout(120_000)  # other tests may keep the machine busy
+    return Opened(page).open(path)
+
+
+def text_of(path: Path) -> str:
+    """What the page says in its elements, scripts left out."""
+    html = path.read_text()
+    return unescape(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style).*?</\1>", "", html)))
+
+
+def many(log: Log, copies: int) -> Log:
+    """The same connections again and again, each as one more."""
+    transitions = np.tile(log.transitions, copies)
+    number = np.repeat(np.arange(copies, dtype=np.int32), len(log.transitions))
+    transitions["conn"] += number * len(log.connections)
+    records = {name: np.tile(getattr(log, name), copies) for name in ("connections", "sides", "conduct")}
+    return dataclasses.replace(log, transitions=transitions, **records)
+
+
+# --- what it says ------------------------------------------------------------------------------
+
+
+def test_the_findings_come_first_in_words(demo_page: Path) -> None:
+    text = text_of(demo_page)
+    assert text.index("17 connections from 6 clients sat in CLOSE_WAIT") < text.index("Census")
+    assert text.index("Census") < text.index("The worst connections") < text.index("All connections")
+    assert "28 frames hold no TCP segment" in text
+
+
+def test_each_finding_has_connections_that_open(demo_page: Path) -> None:
+    html = demo_page.read_text()
+    linked = set(re.findall(r'href="#conn-(\d+)"', html))
+    assert linked == set(re.findall(r'<details id="conn-(\d+)"', html))
+    assert len(linked) == 15
+    assert html.count('aria-label="States of connection') == html.count('aria-label="Segments of connection')
+
+
+def test_of_few_connections_all_are_shown(captures: Path, tmp_path: Path) -> None:
+    tcpstates.analyze(captures / "close_by_client.pcap").report(tmp_path / "a.html")
+    text = text_of(tmp_path / "a.html")
+    assert "Connections, one by one" in text
+    assert "Nothing is stuck or abnormal." in text
+    assert "TIME_WAIT from 2026-" in text
+
+
+@pytest.mark.parametrize("builder", [LogBuilder(), LogBuilder(end=0)])
+def test_a_capture_without_connections(builder: LogBuilder, tmp_path: Path) -> None:
+    builder.analysis().report(tmp_path / "a.html")
+    assert "There is none." in text_of(tmp_path / "a.html")
+
+
+def test_standard_input_has_no_ladders_and_the_page_says_why(captures: Path, tmp_path: Path) -> None:
+    stream = io.BytesIO((captures / "close_wait_leak.pcap").read_bytes())
+    tcpstates.analyze(stream).report(tmp_path / "a.html")
+    text = text_of(tmp_path / "a.html")
+    assert "No ladder diagrams: a file object: cannot be read a second time" in text
+    assert "CLOSE_WAIT from 2026-" in text
+
+
+def test_damage_is_said(captures: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.pcap").write_bytes((captures / "close_wait_leak.pcap").read_bytes()[:-10])
+    tcpstates.analyze(tmp_path / "cut.pcap").report(tmp_path / "a.html")
+    assert "frames before it were read" in text_of(tmp_path / "a.html")
+
+
+def test_of_many_connections_the_worst_are_listed_and_the_page_stays_small(tmp_path: Path) -> None:
+    builder = normal_close(leaked(LogBuilder()))
+    log = many(normal_close(builder).log(), MOST_ROWS)
+    path = tmp_path / "a.html"
+    tcpstates.Analysis(log).report(path)
+    assert path.stat().st_size < 10_000_000
+    text = text_of(path)
+    assert f"The {MOST_ROWS:,} worst of {3 * MOST_ROWS:,}" in text
+    assert path.read_text().count("stuck_close_wait") > MOST_ROWS  # the errors, not what is in order
+    assert text.count("connection 0 ") >= 1
+
+
+# --- what it must not do -----------------------------------------------------------------------
+
+
+def hostile() -> tcpstates.Analysis:
+    """All that a page takes from outside, made to inject: names of files, and what is said of damage."""
+    builder = leaked(normal_close(LogBuilder(files=(f"{SCRIPT}.pcap", f"b{SCRIPT}.pcap"))))
+    return builder.analysis(damage=(f"{SCRIPT}: cut",))
+
+
+def test_nothing_from_outside_is_markup(tmp_path: Path) -> None:
+    hostile().report(tmp_path / "a.html")
+    html = (tmp_path / "a.html").read_text()
+    assert "<script>window.hacked" not in html
+    assert "<img" not in html.split("<script")[0]
+    assert "{{7*7}}" in html  # and no template of its own
+    assert html.count("</script>") == 4 + _in_plotly()
+
+
+def _in_plotly() -> int:
+    from tcpstates.show.report import _plotly
+
+    return _plotly().count("</script>")
+
+
+def test_a_hostile_page_runs_nothing(chromium: Any, tmp_path: Path) -> None:
+    hostile().report(tmp_path / "a.html")
+    page = opened(chromium, tmp_path / "a.html")
+    page.page.locator("#all tbody tr").first.click()
+    page.page.locator("#search").fill("<img src=x onerror=window.hacked=1>")
+    assert page.page.evaluate("window.hacked") is None
+    assert page.said == []
+
+
+def test_a_hostile_capture_runs_nothing(chromium: Any, tmp_path: Path) -> None:
+    """Names of interfaces, comments and payload are not even in the page."""
+    section = Section()
+    frames = [
+        tcp_frame("10.0.0.1:4000", "10.0.0.2:80", "S"),
+        tcp_frame("10.0.0.1:4000", "10.0.0.2:80", "A", payload=SCRIPT.encode()),
+    ]
+    blocks = [section.enhanced((START // 1000) + number, data) for number, data in enumerate(frames)]
+    comment = section.option(1, SCRIPT.encode())
+    header = section.block(0x0A0D0D0A, section._pack("IHHq", 0x1A2B3C4D, 1, 0, -1) + comment)
+    name = "<img src=x onerror=window.hacked=1>.pcapng"
+    path = tmp_path / name
+    try:
+        path.write_bytes(header + section.interface(name=SCRIPT.encode()) + b"".join(blocks))
+    except OSError:
+        pytest.skip("this file system does not take such a name")
+    analysis = tcpstates.analyze(path)
+    assert len(analysis.connections) == 1
+    analysis.report(tmp_path / "a.html")
+    assert "window.hacked=1</script>" not in (tmp_path / "a.html").read_text()
+    page = opened(chromium, tmp_path / "a.html")
+    assert page.page.evaluate("window.hacked") is None
+    assert page.page.title() == str(path)
+    assert page.said == []
+
+
+def test_the_policy_stops_a_script_that_got_in(chromium: Any, demo_page: Path, tmp_path: Path) -> None:
+    """As if escaping had failed."""
+    html = demo_page.read_text().replace("<header>", "<header><script>window.hacked=1</script>", 1)
+    (tmp_path / "a.html").write_text(html)
+    page = opened(chromium, tmp_path / "a.html")
+    assert page.page.evaluate("window.hacked") is None
+    assert any("Content Security Policy" in line for line in page.said)
+
+
+# --- by clicks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_page_opens_without_an_error_and_without_the_network(
+    chromium: Any, demo_page: Path, size: tuple[int, int]
+) -> None:
+    page = opened(chromium, demo_page, size)
+    page.page.wait_for_selector("#chart-heat .plot-container")
+    assert page.said == []
+    for chart in ("census", "durations", "heat"):
+        assert page.page.locator(f"#chart-{chart} .main-svg").count() > 0
+    width = page.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0], "the page itself must not scroll sideways"
+
+
+def test_search_narrows_the_table_and_a_row_opens_its_connection(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    assert page.locator("#count").inner_text() == "100 of 295"
+    page.locator("#search").fill("10.20.0.16:46029 close_wait")
+    assert page.locator("#all tbody tr").count() == 1
+    assert not page.locator("#conn-23").evaluate("one => one.open")
+    page.locator("#all tbody tr").click()
+    assert page.locator("#conn-23").evaluate("one => one.open")
+    assert page.locator("#conn-23 svg").first.is_visible()
+
+
+def test_a_row_that_is_not_drawn_says_what_to_run(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    page.locator("#outcome").select_option("closed")
+    page.locator("#all tbody tr").first.click()
+    command = page.locator("tr.about code").inner_text()
+    assert re.fullmatch(r"tcpstates timeline \S+demo\.pcap --conn \d+", command)
+    page.locator("#all tbody tr").first.click()
+    assert page.locator("tr.about").count() == 0
+
+
+def test_more_rows_and_another_order(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    page.locator("#more").click()
+    assert page.locator("#count").inner_text() == "200 of 295"
+    page.locator("#all th", has_text="seconds").click()
+    page.locator("#all th", has_text="seconds").click()
+    seconds = [float(text) for text in page.locator("#all tbody td:nth-child(6)").all_inner_texts()]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_a_finding_leads_to_its_example(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page, PHONE).page
+    page.locator("#findings a", has_text="connection 177").click()
+    assert page.locator("#conn-177").evaluate("one => one.open")
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tcpstates", "report", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_the_page(captures: Path, tmp_path: Path) -> None:
+    result = run(captures / "refused.pcap", "-o", tmp_path / "a.html", "--fail-on", "warning")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert "refused" in text_of(tmp_path / "a.html")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.html"]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("", "Missing option '-o'"), ("nowhere/a.html", "name a file in a folder that exists")],
+)
+def test_where_the_page_cannot_be_written(captures: Path, tmp_path: Path, output: str, message: str) -> None:
+    options = ["-o", tmp_path / output] if output else []
+    result = run(captures / "refused.pcap", *options)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_plotly_the_error_says_how_to_get_it(captures: Path, tmp_path: Path) -> None:
+    (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError(name='plotly')")
+    path = os.pathsep.join([str(tmp_path), str(Path(tcpstates.__file__).parent.parent)])
+    command = [sys.executable, "-m", "tcpstates", "report", captures / "refused.pcap", "-o", tmp_path / "a"]
+    environment = os.environ | {"PYTHONPATH": path}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "tcpstates: the report needs plotly, which is missing: pip install 'tcpstates[report]'"
+    ]
+
+
+# --- the charts --------------------------------------------------------------------------------
+
+
+def test_plotly_knows_every_property_of_the_charts(captures: Path) -> None:
+    from plotly import graph_objects
+
+    from tcpstates.show.report import Material, _charts
+
+    analysis = tcpstates.analyze(captures / "demo.pcap")
+    nothing: Any = None
+    material = Material(
+        analysis.log, analysis.outcomes, nothing, nothing, (), [], {}, "", "linux"
+    )  # fmt: skip
+    charts = _charts(material)
+    assert set(charts) == {"census", "durations", "heat"}
+    for chart in charts.values():
+        graph_objects.Figure(chart)  # raises at what it does not know
