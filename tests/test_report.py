@@ -59,8 +59,13 @@ def many(log: Log, copies: int) -> Log:
     transitions = np.tile(log.transitions, copies)
     number = np.repeat(np.arange(copies, dtype=np.int32), len(log.transitions))
     transitions["conn"] += number * len(log.connections)
-    records = {name: np.tile(getattr(log, name), copies) for name in ("connections", "sides", "conduct")}
-    return dataclasses.replace(log, transitions=transitions, **records)
+    arrays = {one.name: getattr(log, one.name) for one in dataclasses.fields(log)}
+    records = {
+        name: np.tile(array, copies)
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray) and len(array) in (len(log.connections), len(log.sides))
+    }
+    return dataclasses.replace(log, **records | {"transitions": transitions})
 
 
 # --- what it says ------------------------------------------------------------------------------
