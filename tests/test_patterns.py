@@ -11,6 +11,7 @@ import pytest
 import tcpstates
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, at, normal_close
 from tcpstates.reports.pattern import Pattern, peak
+from tcpstates.schema import TunnelKind
 
 PCAPS = Path(__file__).parent.parent / "pcaps"
 
@@ -302,6 +303,20 @@ def test_a_scan_of_ports_and_one_of_hosts() -> None:
         [scan] = found(builder)
         assert (scan.pattern, scan.severity, scan.measured) == (name, "note", 30)
         assert "0 accepted, 30 refused, 0 gave no answer" in scan.explanation
+
+
+def test_hosts_of_equal_addresses_in_different_tunnels_are_different_ones() -> None:
+    builder = LogBuilder()
+    for port in range(1, 31):
+        vxlan = TunnelKind.VXLAN << 56 | port % 2
+        builder.connection(
+            "1 SYN_SENT sent_syn, 1.1 CLOSE received_rst",
+            "1 CLOSE first_frame",
+            endpoints=("10.0.0.1:40000", f"10.0.0.5:{port}"),
+            client_side={"syns": 1, "tunnel": vxlan},
+            server_side={"rsts": 1, "tunnel": vxlan},
+        )
+    assert names(builder) == []
 
 
 def test_a_client_whose_servers_are_down_is_no_scanner() -> None:

@@ -19,7 +19,7 @@ class Pattern(NamedTuple):
     """What many connections show together; times in ns.
 
     ``measured`` is the figure that decided, ``threshold`` the one that it had to reach, both in ``unit``.
-    Codes of addresses are those of ``log.addresses``; -1, of a port too, where it is not one in particular.
+    Hosts are codes of ``log.places``; -1, of a port too, where it is not one in particular.
     """
 
     pattern: str  # of schema.PATTERNS
@@ -49,14 +49,14 @@ class Traffic:
         self.start = self.facts.start
 
     @cached_property
-    def client_addr(self) -> np.ndarray:
-        """Codes of the clients' addresses."""
-        return self.log.addresses.codes[0::2]
+    def client(self) -> np.ndarray:
+        """Codes of ``log.places``: the clients."""
+        return self.log.places.codes[0::2]
 
     @cached_property
-    def server_addr(self) -> np.ndarray:
-        """Codes of the servers' addresses."""
-        return self.log.addresses.codes[1::2]
+    def server(self) -> np.ndarray:
+        """Codes of ``log.places``: the servers."""
+        return self.log.places.codes[1::2]
 
     @cached_property
     def server_port(self) -> np.ndarray:
@@ -65,8 +65,8 @@ class Traffic:
 
     @cached_property
     def endpoint(self) -> np.ndarray:
-        """A key of the server's address and port."""
-        return np.asarray(self.server_addr * _PORTS + self.server_port)
+        """A key of the server and its port."""
+        return np.asarray(self.server * _PORTS + self.server_port)
 
     @cached_property
     def attempted(self) -> np.ndarray:
@@ -104,6 +104,10 @@ class Traffic:
         """int64, shape (connections, 2): ``records`` other than SYN, SYN-ACK and RST."""
         control = sum(self.log.per_side(name).astype(np.int64) for name in ("syns", "syn_acks", "rsts"))
         return np.asarray(np.maximum(self.records - control, 0))
+
+    def name(self, place: int) -> str:
+        """The address of a place, written out."""
+        return self.log.addresses.text(int(self.log.places.address[place]))
 
     def age(self) -> np.ndarray:
         """int64: from the connection's first frame to the end of the capture, ns."""
@@ -160,7 +164,7 @@ def pattern_of(
 
     Parameters
     ----------
-    at : codes of the server's address, its port, and the client's address, -1 where there are several.
+    at : codes of the server, its port, and the client, -1 where there are several.
     measured : the figure, the threshold that it reached, and their unit.
     span : since when, and until when; from the first to the last of the connections' starts if None.
     example : a connection to look at, the first of them if None.
@@ -169,7 +173,7 @@ def pattern_of(
     first, last = (int(starts.min()), int(starts.max())) if span is None else span
     return Pattern(
         name, severity, culprit, *at,
-        connections=len(conn), clients=len(np.unique(traffic.client_addr[conn])), first=first, last=last,
+        connections=len(conn), clients=len(np.unique(traffic.client[conn])), first=first, last=last,
         measured=float(measured[0]), threshold=float(measured[1]), unit=measured[2],
         explanation=explanation, check=check, example=int(conn[0]) if example is None else example,
     )  # fmt: skip
@@ -177,4 +181,4 @@ def pattern_of(
 
 def server_of(traffic: Traffic, conn: np.ndarray, client: int = -1) -> tuple[int, int, int]:
     """The ``at`` of connections that are all to one server."""
-    return int(traffic.server_addr[conn[0]]), int(traffic.server_port[conn[0]]), client
+    return int(traffic.server[conn[0]]), int(traffic.server_port[conn[0]]), client

@@ -40,6 +40,7 @@ def find_patterns(log: Log, stuck_after: Mapping[State, int]) -> tuple[Pattern, 
 
 def patterns(log: Log, found: Sequence[Pattern]) -> Table:
     """One row per pattern of ``found``."""
+    places = _integers([p.server if p.server >= 0 else p.client for p in found])
     return Table.of(
         "patterns",
         {
@@ -48,6 +49,7 @@ def patterns(log: Log, found: Sequence[Pattern]) -> Table:
             "server_addr": _addresses(log, [p.server for p in found]),
             "server_port": _integers([p.port for p in found]),
             "client_addr": _addresses(log, [p.client for p in found]),
+            "tunnel": log.places.tunnels_of(places),
             "culprit": _codes([p.culprit for p in found], CULPRITS),
             "connections": _integers([p.connections for p in found]),
             "clients": _integers([p.clients for p in found]),
@@ -74,8 +76,9 @@ def _codes(words: Sequence[str], names: tuple[str, ...]) -> np.ndarray:
     return np.array([names.index(word) if word else -1 for word in words], np.int8)
 
 
-def _addresses(log: Log, codes: Sequence[int]) -> Labels:
-    return used_labels(_integers(codes), log.addresses.names if len(codes) else ())
+def _addresses(log: Log, places: Sequence[int]) -> Labels:
+    address = np.append(log.places.address, -1)  # the last one serves -1
+    return used_labels(address[_integers(places)], log.addresses.names if len(places) else ())
 
 
 def _integers(values: Sequence[int]) -> np.ndarray:

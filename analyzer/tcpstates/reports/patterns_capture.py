@@ -29,7 +29,7 @@ def one_way(traffic: Traffic) -> Iterator[Pattern]:
 
 
 def _one_way(traffic: Traffic, conn: np.ndarray, worth: int, missing: np.ndarray) -> Pattern:
-    servers, ports = traffic.server_addr[conn], traffic.server_port[conn]
+    servers, ports = traffic.server[conn], traffic.server_port[conn]
     one = bool((servers == servers[0]).all()), bool((ports == ports[0]).all())
     sides = [f"the {side.label}'s frames" for side in Side if missing[side]]
     if len(sides) > 1:

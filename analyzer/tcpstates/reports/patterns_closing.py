@@ -87,7 +87,7 @@ def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer
         f"{_but_closed(closed)}"
         f"{_outlook(since, a_minute, traffic.log.end)}"
     )
-    host = traffic.log.addresses.text(int(traffic.server_addr[now.conn[0]]))
+    host = traffic.name(traffic.server[now.conn[0]])
     port = int(traffic.server_port[now.conn[0]])
     return pattern_of(
         traffic, "leak", now.conn[order], at=server_of(traffic, now.conn), severity="error",
@@ -118,7 +118,8 @@ def _outlook(since: np.ndarray, a_minute: float, end: int) -> str:
 def port_exhaustion(traffic: Traffic) -> Iterator[Pattern]:
     """So many sockets between one client and one server that the client's ephemeral ports run out."""
     fewest = int(PORTS_IN_USE * min(last - first + 1 for first, last in PORT_RANGES))
-    for conn in crowds(traffic.client_addr * (1 << 48) + traffic.endpoint, fewest):
+    endpoints, numbers = np.unique(traffic.endpoint, return_inverse=True)
+    for conn in crowds(traffic.client * len(endpoints) + numbers, fewest):
         first_port, last_port = _port_range(traffic.log.sides["port"][2 * conn])
         ports = last_port - first_port + 1
         starts, ends = _lives(traffic, conn)
@@ -144,7 +145,6 @@ def _lives(traffic: Traffic, conn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _exhaustion(traffic: Traffic, conn: np.ndarray, ports: int, most: int, when: int) -> Pattern:
-    log = traffic.log
     waiting = traffic.facts.stays(State.TIME_WAIT, among=_only(traffic, conn, Side.CLIENT))
     at_peak = int(((waiting.since <= when) & (waiting.since + waiting.lasted > when)).sum())
     text = (
@@ -152,12 +152,12 @@ def _exhaustion(traffic: Traffic, conn: np.ndarray, ports: int, most: int, when:
         f"TIME_WAIT, and ephemeral ports are {ports:,} by default: when none is left, connect() fails with "
         "EADDRNOTAVAIL. Keep connections open and reuse them."
     )
-    client = int(traffic.client_addr[conn[0]])
+    client = int(traffic.client[conn[0]])
     command = "ss -s; sysctl net.ipv4.ip_local_port_range net.ipv4.tcp_tw_reuse"
     return pattern_of(
         traffic, "port_exhaustion", conn, at=server_of(traffic, conn, client), severity="warning",
         culprit="client", measured=(most, PORTS_IN_USE * ports, "ports in use"), explanation=text,
-        check=on_host(log.addresses.text(client), command),
+        check=on_host(traffic.name(client), command),
     )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def _race(traffic: Traffic, conn: np.ndarray, when: np.ndarray, idle: int) -> Pa
         f"client's. Let the client drop idle connections first, before {duration(idle)}, or repeat such a "
         "request on a new one."
     )
-    host = traffic.log.addresses.text(int(traffic.server_addr[conn[0]]))
+    host = traffic.name(traffic.server[conn[0]])
     return pattern_of(
         traffic, "idle_timeout_race", conn, at=server_of(traffic, conn), severity="warning",
         culprit="server", measured=(len(conn), RACE_AT_LEAST, "connections"), explanation=text,

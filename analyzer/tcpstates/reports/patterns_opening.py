@@ -58,7 +58,7 @@ def _busiest(starts: np.ndarray) -> tuple[int, int]:
 
 
 def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pattern:
-    sources, frequencies = np.unique(traffic.client_addr[conn], return_counts=True)
+    sources, frequencies = np.unique(traffic.client[conn], return_counts=True)
     spread = (
         "all from one address, so hardly a forged one"
         if len(sources) == 1
@@ -68,7 +68,7 @@ def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pat
         f"{len(conn):,} SYNs came to this server and were not followed up, up to {most:,} within 10 s, "
         f"{spread}; {_others(completed)} completed meanwhile."
     )
-    host = traffic.log.addresses.text(int(traffic.server_addr[conn[0]]))
+    host = traffic.name(traffic.server[conn[0]])
     command = "nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDrop; sysctl net.ipv4.tcp_syncookies"
     only = int(sources[0]) if len(sources) == 1 else -1
     return pattern_of(
@@ -124,7 +124,7 @@ def _overflow(traffic: Traffic, conn: np.ndarray, attempts: int, at_answer: int,
         f"others and only {share(loss)} of the segments after the handshake were repeated: the listener's "
         "queue was full. The application accepts too slowly, or its backlog is too short."
     )
-    host = traffic.log.addresses.text(int(traffic.server_addr[conn[0]]))
+    host = traffic.name(traffic.server[conn[0]])
     port = int(traffic.server_port[conn[0]])
     command = f"ss -ltn 'sport = :{port}'; nstat -az TcpExtListenOverflows TcpExtListenDrops"
     return pattern_of(
@@ -138,10 +138,10 @@ def scans(traffic: Traffic) -> Iterator[Pattern]:
     """Clients that try many ports of a host, or many hosts, and use what they find for nothing."""
     tried = np.flatnonzero(traffic.attempted | (traffic.log.connections["probe"] != 0))
     fruitless = _fruitless(traffic)[tried]
-    addresses = len(traffic.log.addresses.hi)
-    by_host = traffic.client_addr[tried] * addresses + traffic.server_addr[tried]
-    by_port = traffic.client_addr[tried] * (1 << 16) + traffic.server_port[tried]
-    port, host = traffic.server_port[tried], traffic.server_addr[tried]
+    places = len(traffic.log.places.address)
+    by_host = traffic.client[tried] * places + traffic.server[tried]
+    by_port = traffic.client[tried] * (1 << 16) + traffic.server_port[tried]
+    port, host = traffic.server_port[tried], traffic.server[tried]
     for name, keys, targets in (("port_scan", by_host, port), ("host_scan", by_port, host)):
         for rows in crowds(keys, SCAN_AT_LEAST):
             found = rows[fruitless[rows]]
@@ -165,18 +165,17 @@ def _fruitless(traffic: Traffic) -> np.ndarray:
 
 
 def _scan(traffic: Traffic, name: str, conn: np.ndarray, number: int) -> Pattern:
-    log = traffic.log
     refused, answered = int(traffic.refused[conn].sum()), int(traffic.answered[conn].sum())
-    port, one_host = int(traffic.server_port[conn[0]]), int(traffic.server_addr[conn[0]])
-    source = int(traffic.client_addr[conn[0]])
+    port, one_host = int(traffic.server_port[conn[0]]), int(traffic.server[conn[0]])
+    source = int(traffic.client[conn[0]])
     target = f"port {port} on {number:,} hosts" if name == "host_scan" else f"{number:,} ports of this host"
     text = (
-        f"{log.addresses.text(source)} tried {target} and sent no data: {answered:,} accepted, {refused:,} "
+        f"{traffic.name(source)} tried {target} and sent no data: {answered:,} accepted, {refused:,} "
         f"refused, {len(conn) - answered - refused:,} gave no answer."
     )
     where = (-1, port, source) if name == "host_scan" else (one_host, -1, source)
     return pattern_of(
         traffic, name, conn, at=where, severity="note", culprit="client",
         measured=(number, SCAN_AT_LEAST, "hosts" if name == "host_scan" else "ports"), explanation=text,
-        check=on_host(log.addresses.text(source), "whose machine it is, and whether it is meant to do this"),
+        check=on_host(traffic.name(source), "whose machine it is, and whether it is meant to do this"),
     )  # fmt: skip

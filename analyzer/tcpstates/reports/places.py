@@ -50,6 +50,7 @@ class Places:
         return Labels(of_key[codes], list(numbers))
 
     def tunnels_of(self, codes: np.ndarray) -> Labels:
-        """The tunnels of these places, in words."""
-        used = used_labels(self.tunnel_names.codes[codes], self.tunnel_names.names)
+        """The tunnels of these places, in words; none for -1."""
+        known = np.append(self.tunnel_names.codes, np.int32(-1))
+        used = used_labels(known[codes], self.tunnel_names.names)
         return used if used.names else Labels(used.codes, _ANY)

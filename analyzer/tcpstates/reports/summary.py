@@ -72,6 +72,7 @@ class ShownPattern:
     server_addr: str
     server_port: int
     client_addr: str
+    tunnel: str
     first: int
     last: int
     explanation: str
@@ -81,11 +82,12 @@ class ShownPattern:
     @property
     def whose(self) -> str:
         """The server or the client that it is about, as far as it is one."""
+        within = f" in {self.tunnel}" if self.tunnel else ""
         if self.server_addr and self.server_port >= 0:
-            return endpoint(self.server_addr, self.server_port)
-        if self.server_addr:
-            return self.server_addr
-        return f"port {self.server_port}" if self.server_port >= 0 else self.client_addr
+            return endpoint(self.server_addr, self.server_port) + within
+        if self.server_port >= 0:
+            return f"port {self.server_port}{within}"
+        return (self.server_addr or self.client_addr) + within
 
 
 @dataclass(frozen=True)
@@ -161,19 +163,25 @@ def _findings(log: Log, groups: Groups) -> tuple[Finding, ...]:
 
 
 def _pattern(log: Log, found: Pattern) -> ShownPattern:
+    place = found.server if found.server >= 0 else found.client
     return ShownPattern(
         pattern=found.pattern,
         severity=found.severity,
         culprit=found.culprit,
-        server_addr=log.addresses.text(found.server) if found.server >= 0 else "",
+        server_addr=_address(log, found.server),
         server_port=found.port,
-        client_addr=log.addresses.text(found.client) if found.client >= 0 else "",
+        client_addr=_address(log, found.client),
+        tunnel=tunnel_name(log.places.tunnel[place]) if place >= 0 else "",
         first=found.first,
         last=found.last,
         explanation=found.explanation,
         check=found.check,
         example=found.example,
     )
+
+
+def _address(log: Log, place: int) -> str:
+    return log.addresses.text(int(log.places.address[place])) if place >= 0 else ""
 
 
 def _finding(log: Log, groups: Groups, row: int, explanation: str, clients: str, to_check: str) -> Finding:

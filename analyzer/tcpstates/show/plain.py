@@ -87,6 +87,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
         _view("pattern"),
         _view("server", "server_addr server_port"),
         _view("client", "client_addr", 3),
+        _view("tunnel", rank=1),
         _view("culprit", rank=3),
         _view("conns", "connections"),
         _view("clients", rank=4),

@@ -88,6 +88,7 @@ files, in `DataFrame.attrs["schema_version"]` and in `tcpstates.schema.SCHEMA_VE
 | port | `uint16` | number |
 | count | `int64` | number |
 | nullable | `Int64` | number |
+| number | `float64` | number |
 | text | `str` | text |
 
 Where there is no value, pandas has `NaT`, `NaN` or `<NA>`, CSV no text, JSON `null`.
