@@ -286,6 +286,7 @@ def looking_does_not_matter(stream: list[Sent], place: int) -> None:
     engine.feed(segments[place:])
     assert_same(engine.finish(now), compiled(segments, now, PROFILES["linux"]))
     assert_same(engine.finish(now), engine.finish(now))
+    assert_same(engine.close(now), compiled(segments, now, PROFILES["linux"]))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tcpstates.capture.ahead import Decoded, ahead, decode, may_run_ahead
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.capture.ordering import Sorter
@@ -67,6 +68,7 @@ def analyze(
     follow: bool = False,
     stop: Callable[[], bool] | None = None,
     dialects: bool = True,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Say which state each side of every TCP connection of a capture was in.
@@ -89,6 +91,8 @@ def analyze(
         until then is the capture.
     dialects : whether to say also what Zeek and Wireshark would (``conn_state``, ``history`` and
         ``completeness`` of ``connections``, and ``compare``). Without them it takes a fifth less time.
+    threads : how many threads may work at a time, as many as there are processors if None. From two on, files
+        are read and decoded ahead of what is inferred; the result is the same.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
 
     Returns
@@ -111,8 +115,13 @@ def analyze(
     sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
     others = Dialects() if dialects else None
-    segments = _feed(reader, sorter, frames, engine, others, progress or (lambda read, total: None))
-    result = engine.finish(frames.last_time)
+    decoded = decode(reader, sorter, frames)
+    if (
+        may_run_ahead(threads) and reader.bytes_total is not None and not follow
+    ):  # else it comes as it happens
+        decoded = ahead(decoded)
+    segments = _feed(decoded, reader.bytes_total, engine, others, progress or (lambda read, total: None))
+    result = engine.close(frames.last_time)
     log = Log(
         result.connections,
         result.sides,
@@ -161,23 +170,21 @@ def _watch(source: Any, follow: bool, stop: Callable[[], bool] | None) -> Watch 
 
 
 def _feed(
-    reader: CaptureReader,
-    sorter: Sorter,
-    frames: Decoder,
+    decoded: Iterable[Decoded],
+    bytes_total: int | None,
     engine: Engine,
     others: Dialects | None,
     progress: Progress,
 ) -> int:
     """Pass the capture through, block by block; the number of segments in it."""
     count = 0
-    progress(0, reader.bytes_total)
-    for block in sorter.blocks(reader.blocks()):
-        segments = frames.decode(block)
-        notes = engine.feed(segments, frames.errors)
+    progress(0, bytes_total)
+    for segments, errors, bytes_read in decoded:
+        notes = engine.feed(segments, errors)
         if others:
             others.feed(segments, notes, engine.flows)
         count += len(segments)
-        progress(reader.bytes_read, reader.bytes_total)
+        progress(bytes_read, bytes_total)
     return count
 
 

@@ -132,6 +132,10 @@ _reading = _options(
         help="At the end of the file wait for more, as tail -F does, until Ctrl-C; then say what there was.",
     ),
     click.option(
+        "--threads", type=click.IntRange(min=1), metavar="N", show_default="as many as processors",
+        help="Work with at most so many threads; the result is the same.",
+    ),
+    click.option(
         "--fail-on", type=click.Choice(["note", "warning", "error"]),
         help="Exit with 1 if there are findings of this severity or worse.",
     ),

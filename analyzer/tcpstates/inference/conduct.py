@@ -17,7 +17,7 @@ import dpkt.tcp
 import numpy as np
 
 from tcpstates.compiled import inlined, inner, kernel
-from tcpstates.inference.memory import grow
+from tcpstates.inference.memory import cut, grow
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,6 +68,11 @@ class Conduct:
         """The CONDUCT of the sides of so many connections, and all RESETS, as copies."""
         grow(self._sides, 2 * connections)
         return self._sides[: 2 * connections].copy(), self._resets[: self._count[0]].copy()
+
+    def close(self, connections: int) -> tuple[Array, Array]:
+        """As ``of``, but what is held itself: nothing can follow."""
+        grow(self._sides, 2 * connections)
+        return cut(self._sides, 2 * connections, CONDUCT), cut(self._resets, int(self._count[0]), RESETS)
 
     @property
     def nbytes(self) -> int:

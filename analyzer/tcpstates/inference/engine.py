@@ -12,7 +12,7 @@ import numpy as np
 
 from tcpstates.inference import step
 from tcpstates.inference.conduct import Conduct
-from tcpstates.inference.memory import CHECKSUMS, ENTRIES_PER_SEGMENT, grow, new_memory
+from tcpstates.inference.memory import CHECKSUMS, ENTRIES, ENTRIES_PER_SEGMENT, cut, grow, new_memory
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
 
@@ -100,20 +100,42 @@ class Engine:
 
         More segments may follow; a later call then gives the later answer.
         """
-        flows = self._count("flow_count")
-        with np.errstate(over="ignore"):
-            grow(self._memory.log, self._count("entry_count") + 4 * flows)  # timers add two to a side
-            _slots, connections, sockets, log, core = self._memory
-            rows = np.zeros(step.expire(connections, sockets, log, core, now), TRANSITIONS)
-            rows = rows[: step.collect(sockets, log, core, rows)]
+        flows, most = self._count("flow_count"), self._expire(now)
         return Inference(
             _public(self._memory.flows[:flows], CONNECTIONS),
             _public(self._memory.sockets[: 2 * flows], SIDES),
-            rows,
+            _rows(self._heads(), self._memory.log, most),
             self._count("bad_checksums"),
             self._count("stray_errors"),
             *self._conduct.of(flows),
         )
+
+    def close(self, now: int) -> Inference:
+        """As ``finish``, but in the engine's own memory, of which nothing is copied: no more can follow."""
+        self._memory = self._memory._replace(slots=np.zeros(0, np.int32))
+        count, most = self._count("flow_count"), self._expire(now)
+        heads, (_slots, flows, sockets, log, _core) = self._heads(), self._memory
+        self._memory = self._memory._replace(log=np.zeros(0, ENTRIES))
+        return Inference(
+            cut(flows, count, CONNECTIONS),
+            cut(sockets, 2 * count, SIDES),  # before there are rows
+            _rows(heads, log, most),
+            self._count("bad_checksums"),
+            self._count("stray_errors"),
+            *self._conduct.close(count),
+        )
+
+    def _expire(self, now: int) -> int:
+        """End what a timer ends until ``now``; how many rows there are then at most."""
+        flows = self._count("flow_count")
+        grow(self._memory.log, self._count("entry_count") + 4 * flows)  # timers add two to a side
+        _slots, connections, sockets, log, core = self._memory
+        with np.errstate(over="ignore"):
+            return int(step.expire(connections, sockets, log, core, now))
+
+    def _heads(self) -> Array:
+        """int32 per side: its first entry in the log."""
+        return np.ascontiguousarray(self._memory.sockets["head"][: 2 * self._count("flow_count")])
 
     @property
     def nbytes(self) -> int:
@@ -134,6 +156,12 @@ class Engine:
             slots = np.full(2 * len(memory.slots), -1, np.int32)
             step.rehash(memory.flows, memory.core, slots)
             self._memory = memory._replace(slots=slots)
+
+
+def _rows(heads: Array, log: Array, most: int) -> Array:
+    """Every side's states as TRANSITIONS, of which there are ``most`` or fewer."""
+    rows = np.zeros(most, TRANSITIONS)
+    return rows[: step.collect(heads, log, rows)]
 
 
 def _public(records: Array, dtype: np.dtype[Any]) -> Array:

@@ -158,6 +158,12 @@ CORE = np.dtype(
 ENTRIES_PER_SEGMENT = 16
 
 
+#: An array of more bytes than this grows by little at a time: it moves without a copy.
+_LARGE = 1 << 25
+#: So many records at once are moved together; those that overlap where they go to are copied first.
+_AT_ONCE = 1 << 15
+
+
 class Memory(NamedTuple):
     """The engine's arrays, in the order in which the kernels take them."""
 
@@ -192,4 +198,20 @@ def grow(array: np.ndarray, needed: int) -> None:
     Nothing but ``Memory`` may hold the array, or a view of it, across this call.
     """
     if needed > len(array):
-        array.resize(max(needed, len(array) + len(array) // 2), refcheck=False)
+        more = len(array) // (2 if array.nbytes < _LARGE else 8)
+        array.resize(max(needed, len(array) + more), refcheck=False)
+
+
+def cut(array: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
+    """The first fields of the first ``count`` records, as ``dtype`` has them, in the memory of ``array``.
+
+    What of that is not needed is given back, and ``array`` is of no more use.
+    """
+    size = count * dtype.itemsize
+    records = array.view(np.uint8).reshape(len(array), array.itemsize)
+    packed = array.view(np.uint8)[:size].reshape(count, dtype.itemsize)
+    for start in range(0, count, _AT_ONCE):
+        part = slice(start, min(start + _AT_ONCE, count))
+        packed[part] = records[part, : dtype.itemsize]
+    array.resize(-(-size // array.itemsize), refcheck=False)
+    return array.view(np.uint8)[:size].view(dtype)

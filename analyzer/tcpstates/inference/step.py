@@ -1584,9 +1584,8 @@ def expire(flows: Array, sockets: Array, log: Array, core: Any, now: int) -> int
 
 
 @inner
-def _first_row(log, x):
-    """The entry that the timeline of ``x`` begins with: no CLOSE of no length before its first event."""
-    head = x["head"]
+def _first_row(log, head):
+    """The entry that a side's timeline begins with: no CLOSE of no length before its first event."""
     following = log[head]["following"]
     if (
         following >= 0
@@ -1600,11 +1599,14 @@ def _first_row(log, x):
 
 
 @kernel
-def collect(sockets: Array, log: Array, core: Array, rows: Array) -> int:
-    """Write every side's states, in order, into the TRANSITIONS array ``rows``; returns how many."""
+def collect(heads: Array, log: Array, rows: Array) -> int:
+    """Write every side's states, in order, into the TRANSITIONS array ``rows``; returns how many.
+
+    ``heads`` has each side's first entry in the log, int32.
+    """
     n = 0
-    for i in range(2 * core[0]["flow_count"]):
-        j, state = _first_row(log, sockets[i]), -1
+    for i in range(len(heads)):
+        j, state = _first_row(log, heads[i]), -1
         while j >= 0:
             entry = log[j]
             if entry["state"] != state:
