@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.analysis import Analysis
@@ -103,19 +104,21 @@ def scanned() -> Analysis:
     return builder.analysis()
 
 
+@pytest.mark.parametrize("rows", [1 << 17, 2, 1])
 @pytest.mark.parametrize("name", TABLES)
-def test_parquet_gives_back_the_same_table(name: str, tmp_path: Path) -> None:
+def test_parquet_gives_back_the_same_table(name: str, rows: int, tmp_path: Path) -> None:
     table = {"resets": aborted, "patterns": scanned}.get(name, analysis)().table(name)
-    write_parquet(table, tmp_path / "table.parquet")
+    write_parquet(table, tmp_path / "table.parquet", rows)
+    groups = ParquetFile(tmp_path / "table.parquet").num_row_groups
+    assert groups == max(-(-len(table) // rows), 1)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), to_pandas(table))
 
 
 def test_a_failed_parquet_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: pd.DataFrame, path: Path, **options: object) -> None:
-        Path(path).write_text("half")
+    def fail(writer: ParquetWriter, table: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    monkeypatch.setattr(ParquetWriter, "write_table", fail)
     with pytest.raises(OSError):
         write_parquet(analysis().table("census"), tmp_path / "table.parquet")
     assert list(tmp_path.iterdir()) == []

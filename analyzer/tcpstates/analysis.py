@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tcpstates.capture.ahead import Decoded, ahead, decode, may_run_ahead
-from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.capture.ordering import Sorter
 from tcpstates.capture.watching import Watch

@@ -30,19 +30,39 @@ def write_json(table: Table, stream: TextIO) -> None:
         stream.write(template % row)
 
 
-def write_parquet(table: Table, path: Path) -> None:
+def write_parquet(table: Table, path: Path, rows: int = 1 << 17) -> None:
     """Write ``table`` so that ``pandas.read_parquet`` gives back the same DataFrame.
 
-    The file appears whole or not at all.
+    So many ``rows`` at a time are made, each time one row group: a table need not fit in memory with all
+    its texts. The file appears whole or not at all.
     """
-    from tcpstates.reports.frames import to_pandas  # needs pandas, which the other formats do without
-
     part = path.with_name(path.name + ".part")
     try:
-        to_pandas(table).to_parquet(part, index=False)
+        _write_row_groups(table, part, rows)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_row_groups(table: Table, path: Path, rows: int) -> None:
+    from pyarrow.parquet import ParquetWriter  # needed for this alone, as is pandas
+
+    first = _to_arrow(table.take(slice(rows)))
+    with ParquetWriter(path, first.schema, compression="snappy") as writer:
+        writer.write_table(first)
+        for start in range(rows, len(table), rows):
+            writer.write_table(_to_arrow(table.take(slice(start, start + rows))))
+
+
+def _to_arrow(table: Table) -> Any:
+    """``table`` as Arrow, with the metadata that pandas writes and reads."""
+    import pyarrow
+
+    from tcpstates.reports.frames import to_pandas
+
+    frame = to_pandas(table)
+    arrow = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    return arrow.replace_schema_metadata({**arrow.schema.metadata, "PANDAS_ATTRS": json.dumps(frame.attrs)})
 
 
 def _csv_text(text: str) -> str:
