@@ -25,8 +25,8 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED) ## Time the analysis of a million frames grown from a recorded capture
-	$(BIN)/python benchmarks/throughput.py
+bench: $(INSTALLED) ## Time the analysis of captures of 1 and 2 GB, beside other tools if they are installed
+	$(BIN)/python benchmarks/bench.py
 
 captures: $(INSTALLED) ## Record pcaps/ again from real kernel sockets (root, Linux, some minutes)
 	$(BIN)/python pcaps/record.py
