@@ -111,6 +111,12 @@ def test_tables_are_printed_without_pandas(captures: Path) -> None:
         assert not loaded_by(command(*arguments)) & {"pandas", "pyarrow", "scapy", "matplotlib"}
 
 
+def test_the_kernels_of_other_tools_words_wait_until_these_are_asked_for(captures: Path) -> None:
+    capture = str(captures / "close_by_client.pcap")
+    code = command("analyze", capture) + "\nimport sys\nassert 'tcpstates.inference.zeek' not in sys.modules"
+    loaded_by(code)
+
+
 def test_every_public_name_is_there() -> None:
     for name in tcpstates.__all__:
         assert getattr(tcpstates, name).__name__ == name

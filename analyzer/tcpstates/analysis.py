@@ -17,7 +17,6 @@ from tcpstates.capture.ordering import Sorter
 from tcpstates.capture.watching import Watch
 from tcpstates.connection import Connection
 from tcpstates.errors import CaptureError, UsageError
-from tcpstates.inference.dialects import Dialects
 from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
 from tcpstates.reports.census import census, comfortable_step
@@ -48,6 +47,7 @@ from tcpstates.states import State
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tcpstates.inference.dialects import Dialects
     from tcpstates.show.plots import Plots
 
 CHECKSUMS = ("auto", "verify", "ignore")
@@ -113,7 +113,7 @@ def analyze(
     reader = CaptureReader(sources, _watch(sources, follow, stop))
     sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
-    others = Dialects() if dialects else None
+    others = _dialects() if dialects else None
     decoded = decode(reader, sorter, frames)
     if (
         may_run_ahead(threads) and reader.bytes_total is not None and not follow
@@ -166,6 +166,12 @@ def _watch(source: Any, follow: bool, stop: Callable[[], bool] | None) -> Watch 
     if follow and isinstance(source, (list, tuple)) and len(source) > 1:
         raise UsageError(f"one capture can be followed, not {len(source)}; give the one that grows")
     return Watch(follow, stop or (lambda: False)) if follow or stop is not None else None
+
+
+def _dialects() -> Dialects:
+    from tcpstates.inference.dialects import Dialects  # a third of all kernels, which few verbs need
+
+    return Dialects()
 
 
 def _feed(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,8 @@ from typing import Any, TypeVar
 PACKAGE = Path(__file__).parent
 #: The sources that kernels are made of, and those that they import constants from.
 KERNEL_SOURCES = ("compiled.py", "schema.py", "states.py", "capture/*.py", "inference/*.py")
+#: Compiled kernels that no process has used for so many seconds are deleted.
+_KEPT = 30 * 24 * 3600
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -65,9 +69,24 @@ def cache_folder() -> Path | None:
     name = f"kernels-{_digest()}"
     for parent in (PACKAGE / "__pycache__", _user_cache()):
         folder = parent / name
+        is_new = not folder.exists()
         if _is_usable(folder):
+            os.utime(folder)
+            if is_new:
+                _prune(parent)
             return folder
     return None
+
+
+def _prune(parent: Path) -> None:
+    """Delete what other versions of the sources left in ``parent``, and nobody has used for long."""
+    for folder in parent.glob("kernels-*"):
+        try:
+            unused = time.time() - folder.lstat().st_mtime
+        except OSError:  # another process was here first
+            continue
+        if unused > _KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest() -> str:
