@@ -299,9 +299,10 @@ class Side:
             self._is_acknowledged_unseen(peer, self.last_copy)
 
     def _is_acknowledged_unseen(self, peer: Side, fin: Copy) -> None:
-        peer.meet(Event.RECEIVED_FIN, fin.time, Evidence.INFERRED, fin.frame)
-        self.meet(Event.RECEIVED_ACK_OF_FIN, fin.time, Evidence.INFERRED, fin.frame)
-        self.fin_acked = Seen(fin.time, fin.frame)
+        time = fin.time if peer.last_time is None else max(fin.time, peer.last_time)
+        peer.meet(Event.RECEIVED_FIN, time, Evidence.INFERRED, fin.frame)
+        self.meet(Event.RECEIVED_ACK_OF_FIN, time, Evidence.INFERRED, fin.frame)
+        self.fin_acked = Seen(time, fin.frame)
 
     # what awaits an acknowledgement
 

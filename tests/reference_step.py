@@ -201,6 +201,8 @@ class Step:
             y.numbers_start_at(segment.ack)
         elif ahead(segment.ack, y.snd_nxt) and (segment.ack - y.snd_nxt) % 2**32 < NEAR:
             self._acknowledges_the_unseen()
+        elif self._acknowledges_leap():
+            self._leap_was_fin()
         if y.fin_known and not behind(segment.ack, y.fin_end):
             self._acknowledges_fin()
         elif y.fin_seen and (x.acked is None or not behind(segment.ack, x.acked)):
@@ -307,6 +309,22 @@ class Step:
         y.has_missed = True
         self._meet(x, Event.LOST_TRACK, Evidence.INFERRED)
         self._meet(y, Event.LOST_TRACK, Evidence.INFERRED)
+
+    def _acknowledges_leap(self) -> bool:
+        y, ack = self.y, self.segment.ack
+        return y.leap is not None and not y.fin_known and y.state != State.SYN_SENT and (
+            ack == y.leap.end == y.snd_nxt
+        )  # fmt: skip
+
+    def _leap_was_fin(self) -> None:
+        x, y = self.x, self.y
+        assert y.leap
+        y.infer_fin(y.leap.end, y.leap.time)
+        y.missed_until = y.leap.end
+        self._first_closer_is(y)
+        x.withdraw(Event.LOST_TRACK)
+        y.withdraw(Event.LOST_TRACK)
+        self._date_fin(y, x, y.leap)
 
     def _acknowledges_fin(self) -> None:
         """Item 4."""
@@ -441,26 +459,26 @@ class Step:
         x.has_arrived(segment.seq, end)
         self._remember_copy(first=True)
         if x.leap and x.leap.end == end:
-            self._had_sent_fin(x.leap)
+            x.retransmits += 1
+            self._date_fin(x, y, x.leap)
         self._meet(x, Event.SENT_FIN)
 
-    def _had_sent_fin(self, leap: Leap) -> None:
-        """The bare ACK came after a copy of this FIN that the capture missed."""
-        x, y, connection = self.x, self.y, self.connection
-        x.retransmits += 1
-        received = [entry for entry in x.events if entry.event == Event.RECEIVED_FIN]
+    def _date_fin(self, sender: Side, receiver: Side, leap: Leap) -> None:
+        """The bare ACK came after a copy of the FIN that the capture missed."""
+        connection = self.connection
+        received = [entry for entry in sender.events if entry.event == Event.RECEIVED_FIN]
         crossed = leap.first_ack_of_fin and bool(received)
-        if connection.first_closer == connection.closer(y) and (
-            crossed or (y.fin_time is not None and y.fin_time > leap.time)
+        if connection.first_closer == connection.closer(receiver) and (
+            crossed or (receiver.fin_time is not None and receiver.fin_time > leap.time)
         ):
             connection.first_closer = FirstCloser.BOTH
         if not crossed:
-            x.meet(Event.SENT_FIN, leap.time, Evidence.INFERRED, leap.frame)
+            sender.meet(Event.SENT_FIN, leap.time, Evidence.INFERRED, leap.frame)
             return
         _, time, evidence, frame = received[0]
-        x.withdraw(Event.RECEIVED_FIN)
-        x.meet(Event.SENT_FIN, time, Evidence.INFERRED, leap.frame)
-        x.meet(Event.RECEIVED_FIN, time, evidence, frame)
+        sender.withdraw(Event.RECEIVED_FIN)
+        sender.meet(Event.SENT_FIN, time, Evidence.INFERRED, leap.frame)
+        sender.meet(Event.RECEIVED_FIN, time, evidence, frame)
 
     def _repeated_fin(self) -> None:
         x = self.x

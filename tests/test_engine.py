@@ -343,6 +343,26 @@ def test_duplicate_sack_shows_that_the_fin_had_been_answered_before(talk: Transc
     assert talk.infer().connections["first_closer"].tolist() == [FirstCloser.CLIENT]
 
 
+def test_fin_that_was_never_captured_shows_in_the_number_of_a_bare_ack(talk: Transcript) -> None:
+    """They closed together; the capture missed the server's FIN."""
+    talk.opened()
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.server("ACK seq=2 ack=2")
+    talk.client("ACK seq=2 ack=2")
+    assert talk.timeline("server")[-4:] == ["ESTABLISHED", "FIN_WAIT1", "CLOSING", "TIME_WAIT"]
+    assert talk.ends_in() == ("TIME_WAIT", "TIME_WAIT")
+    assert talk.infer().connections["first_closer"].tolist() == [FirstCloser.BOTH]
+
+
+def test_fin_acknowledged_unseen_was_received_after_what_did_not_acknowledge_it(talk: Transcript) -> None:
+    """The FINs crossed, so the client is left in TIME_WAIT though its last ACK was not captured."""
+    talk.opened()
+    talk.server("FIN ACK seq=1 ack=1")
+    talk.client("FIN ACK seq=1 ack=1")
+    talk.server("ACK seq=2 ack=2")
+    assert talk.timeline("client", until=10)[-3:] == ["FIN_WAIT1", "CLOSING", "TIME_WAIT"]
+
+
 def test_fin_is_dated_by_the_bare_ack_that_followed_its_lost_copy(talk: Transcript) -> None:
     talk.opened()
     talk.server("ACK seq=2 ack=1 @1")

@@ -592,7 +592,7 @@ def _end_in_silence(log, core, flow, x, y, now):
         and now - x["control_time"] > LONGEST_FIRST_RTO
     ):
         # A FIN that was never repeated was acknowledged, but the capture missed it
-        time, frame, file = x["control_time"], x["control_frame"], x["control_file"]
+        time, frame, file = max(x["control_time"], y["last_sent"]), x["control_frame"], x["control_file"]
         _happen(log, core, y, RECEIVED_FIN, INFERRED, time, frame, file)
         _happen(log, core, x, RECEIVED_ACK_OF_FIN, INFERRED, time, frame, file)
         x["ack_of_fin_time"], x["ack_of_fin_frame"], x["ack_of_fin_file"] = time, frame, file
@@ -695,7 +695,7 @@ def _step(log, core, flow, x, y, s):
     if _is_duplicate(core, x, y, s):
         x["duplicates"] += 1
         return
-    last, x["last_sent"] = x["last_sent"], now
+    last = x["last_sent"]
     y["probes"] = 0
     x["tunnel"] = s["tunnel"]
     x["bytes"] += np.uint64(s["payload"])
@@ -704,8 +704,10 @@ def _step(log, core, flow, x, y, s):
         x["has_good_checksums"] = 1
     elif s["checksum"] == BAD and _believes_checksums(core, x):
         core["bad_checksums"] += 1
+        x["last_sent"] = now
         return
     _run_timers(log, core, flow, x, y, now)
+    x["last_sent"] = now
     if _is_too_old(x, y, s):
         return
     if flags & RST:
@@ -936,6 +938,8 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
         y["beyond_left"] = y["beyond_right"] = ack
     elif 0 < _ahead(ack, y["snd_nxt"]) < FAR:
         _miss_frames(log, core, flow, x, y, s, now)
+    elif _acknowledges_leap(y, ack):
+        _infer_fin_at_leap(log, core, flow, y, x)
     if y["fin"] != NO_FIN and _ahead(ack, y["fin_end"]) >= 0:
         _acknowledge_fin(log, core, x, y, s, now, last)
     elif (
@@ -1053,6 +1057,30 @@ def _miss_frames(log, core, flow, x, y, s, now):
     y["known"] |= MISSED_FRAMES
     _happen(log, core, x, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
     _happen(log, core, y, LOST_TRACK, INFERRED, now, s["frame"], s["file"])
+
+
+@inner
+def _acknowledges_leap(y, ack):
+    """Whether ``ack`` covers what ``y`` leapt over, and nothing more: that was its FIN."""
+    return (
+        y["fin"] == NO_FIN
+        and y["leap_time"] != NO_TIME
+        and ack == y["leap_end"]
+        and ack == y["snd_nxt"]
+        and y["state"] != SYN_SENT
+    )
+
+
+@inner
+def _infer_fin_at_leap(log, core, flow, x, y):
+    """``x`` leapt over one number, and ``y`` acknowledges it: it was a FIN that the capture missed."""
+    x["fin"], x["fin_end"], x["fin_time"] = FIN_INFERRED, x["leap_end"], x["leap_time"]
+    x["missed_end"], x["control_time"] = x["leap_end"], NO_TIME
+    if flow["first_closer"] == NO_CLOSER:
+        flow["first_closer"] = x["closer"]
+    _withdraw(log, core, y, LOST_TRACK)
+    _withdraw(log, core, x, LOST_TRACK)
+    _date_fin_by_leap(log, core, flow, x, y)
 
 
 @inner
@@ -1230,14 +1258,14 @@ def _fin(log, core, flow, x, y, s, now):
     _arrive(x, s["seq"], fin_end)
     _note_control(x, s, now, True)
     if x["leap_time"] != NO_TIME and x["leap_end"] == fin_end:
-        _send_fin_unseen(log, core, flow, x, y)
+        x["retransmits"] += 1
+        _date_fin_by_leap(log, core, flow, x, y)
     _happen(log, core, x, SENT_FIN, OBSERVED, now, s["frame"], s["file"])
 
 
 @inner
-def _send_fin_unseen(log, core, flow, x, y):
-    """The FIN of ``x`` is a repeat: a bare ACK used the number after it before; a copy was missed."""
-    x["retransmits"] += 1
+def _date_fin_by_leap(log, core, flow, x, y):
+    """A copy of the FIN of ``x`` was missed: a bare ACK used the number after it."""
     time, received = x["leap_time"], _entry_of(log, x, RECEIVED_FIN)
     crossed = received >= 0 and x["known"] & LEAPT_AT_FIN
     if flow["first_closer"] == y["closer"] and (crossed or y["fin_time"] > time):
