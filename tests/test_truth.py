@@ -38,13 +38,14 @@ class Figures(NamedTuple):
 
 AIMS = {"clean": Figures(99.9, 0.1, 99, 99), "impaired": Figures(99, 0.5, 97, 99)}
 #: Missed are those SYN_RECV that an ICMP error ended and a repeated SYN began anew: one of them to us.
-#: Aimed at is AIMS. Of the host that is not captured at, a broken or lossy link tells little.
+#: Aimed at is AIMS. Of the host that is not captured at, a broken or lossy link tells little. Recordings
+#: made on other days have stayed within 0.1 of these.
 REACHED = {
-    "clean": Figures(98.9, 1.0, 98.5, 98.9, missed=2, invented=4),
-    "impaired": Figures(96, 3.8, 97.5, 96),
+    "clean": Figures(99.0, 0.95, 98.9, 99, missed=2, invented=1),
+    "impaired": Figures(98.7, 1.15, 98.9, 98.7),
 }
 #: By link, of the host that is captured at: right, wrong, exact.
-REACHED_NEAR = {"clean": (98.0, 1.8, 98.5), "impaired": (99.3, 0.7, 99)}
+REACHED_NEAR = {"clean": (98.7, 1.2, 98.7), "impaired": (99.9, 0.1, 99.8)}
 
 
 def total(scores: list[Score]) -> Tally:
@@ -86,17 +87,18 @@ def test_states_are_the_kernels_at_the_host_that_is_captured_at(scores: list[Sco
 #: What is not so small is left to ``make truth``, for the other forms of it take long to make.
 SMALL = [recording for recording in RECORDINGS if recording.capture("client").stat().st_size < 40_000]
 
-#: By form: how much is wrong at most, in percent of the time. Aimed at is 2 where 2 % of the frames are
-#: missing. Most of what is wrong on an impaired link is so in the whole capture.
+#: By form: how much is wrong at most, in percent of the time of the small recordings, where single
+#: connections weigh more. Most of what is wrong on an impaired link is so in the whole capture.
 WRONG = {
-    "0.5 % missing": {"clean": 2.0, "impaired": 10},
-    "2 % missing": {"clean": 3.0, "impaired": 12},
-    "10 % missing": {"clean": 6.0, "impaired": 18},
-    "swapped": {"clean": 2.5, "impaired": 11},
-    "doubled": {"clean": 2.0, "impaired": 10},
-    "snap length 60": {"clean": 2.0, "impaired": 10},
-    "cut": {"clean": 1.0, "impaired": 6},
+    "0.5 % missing": {"clean": 1.6, "impaired": 4},
+    "10 % missing": {"clean": 5.5, "impaired": 14},
+    "swapped": {"clean": 1.5, "impaired": 3.7},
+    "doubled": {"clean": 1.5, "impaired": 3.7},
+    "snap length 60": {"clean": 2.0, "impaired": 3.7},
+    "cut": {"clean": 1.0, "impaired": 2},
 }
+#: The same of all recordings, where 2 % of the frames are missing; aimed at is 2.
+WRONG_OF_ALL = {"clean": 1.3, "impaired": 2.6}
 UNCHANGED = ("VLAN", "cooked", "cooked v2", "pcapng, by direction")
 
 
@@ -110,6 +112,17 @@ def test_imperfect_captures_make_for_doubt_not_for_errors(form: str, link: str) 
         if recording.link == link
     ]
     assert total(scores).share("wrong") <= WRONG[form][link], report(scores)
+
+
+@pytest.mark.parametrize("link", REACHED)
+def test_where_frames_are_missing_it_abstains_rather_than_guesses(link: str) -> None:
+    scores = [
+        scored(recording, vantage, degraded(recording.capture(vantage), "2 % missing"))
+        for recording in RECORDINGS
+        for vantage in VANTAGES
+        if recording.link == link
+    ]
+    assert total(scores).share("wrong") <= WRONG_OF_ALL[link], report(scores)
 
 
 @pytest.mark.parametrize("form", UNCHANGED)
