@@ -8,6 +8,7 @@ word are those of docs/inference.md.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from reference_icmp import IcmpError, plain_errors, quoted, take_error
@@ -17,6 +18,8 @@ from reference_sockets import Connection, Side
 from reference_step import Step
 from tcpstates.inference.timers import Timers
 from tcpstates.states import Event, Evidence, State
+
+Pair = frozenset[tuple[int, int, int, int]]
 
 NEAR = 1 << 24  # how far a number may lie from the expected one and still be of the connection
 
@@ -45,18 +48,19 @@ class Reference:
         self.timers, self.checksums = timers, checksums
         self.connections: list[Connection] = []
         self.stray_errors = 0
-        self.newest: dict[frozenset[tuple[int, int, int, int]], Connection] = {}
+        self.newest: dict[Pair, Connection] = {}  # that is not forgotten
+        self.last: dict[Pair, Connection] = {}  # the same, or the last one that was
 
     def take(self, segment: Segment) -> None:
         pair = frozenset((segment.source, segment.target))
-        newest = self.newest.get(pair)
+        newest = self._remembered(pair, segment.time)
         connection = self._owner(newest, segment)
         if connection is None:
-            connection = opened(segment, newest)
-            self.newest[pair] = connection
+            connection = opened(segment, self.last.get(pair), newest)
+            self.newest[pair] = self.last[pair] = connection
             self.connections.append(connection)
-        if segment.has(SYN) and connection.older:
-            self._end_old_socket(connection.older, segment)
+        if segment.has(SYN) and connection.before:
+            self._end_old_socket(connection.before, segment)
         step = Step(connection, segment, self.timers, self.checksums)
         step.take()
         if step.was_not_reused:
@@ -64,12 +68,34 @@ class Reference:
                 newer.forget_forged_syn(segment.source)
 
     def take_error(self, error: IcmpError) -> None:
-        newest = self.newest.get(frozenset((error.source, error.target)))
+        newest = self._remembered(frozenset((error.source, error.target)), error.time)
         connection = quoted(generations(newest), error) if newest else None
         if connection:
             take_error(connection, error, self.timers, self.checksums)
         else:
             self.stray_errors += 1
+
+    def _remembered(self, pair: Pair, now: int) -> Connection | None:
+        """The newest connection of a pair, once those that nothing can belong to any more are forgotten."""
+        if pair not in self.newest:
+            return None
+        linked = generations(self.newest[pair], 2 * 8)
+        rest, kept = linked[-1].before, []
+        for place, connection in enumerate(linked):
+            if len(kept) > 8:
+                kept += linked[place:]
+                break
+            if not connection.is_to_forget(now, self.timers):
+                kept.append(connection)
+        for connection, before in pairwise([*kept, rest]):
+            assert connection
+            connection.before = before
+        newest = kept[0] if kept else rest
+        if newest:
+            self.newest[pair] = self.last[pair] = newest
+        else:
+            del self.newest[pair]
+        return newest
 
     def _owner(self, newest: Connection | None, segment: Segment) -> Connection | None:
         """The connection that gets the segment (section 2), none if it opens one."""
@@ -105,13 +131,13 @@ class Reference:
             old.meet(Event.REUSED, segment.time, Evidence.INFERRED, segment.frame)
 
 
-def generations(newest: Connection) -> list[Connection]:
-    """The connections of one 4-tuple, from the newest, eight at most."""
+def generations(newest: Connection, most: int = 8) -> list[Connection]:
+    """The connections of one 4-tuple, from the newest, so many at most."""
     found: list[Connection] = []
     connection: Connection | None = newest
-    while connection and len(found) < 8:
+    while connection and len(found) < most:
         found.append(connection)
-        connection = connection.older
+        connection = connection.before
     return found
 
 
@@ -120,8 +146,8 @@ def newer_than(connection: Connection, newest: Connection) -> list[Connection]:
     found = []
     while newest is not connection:
         found.append(newest)
-        assert newest.older
-        newest = newest.older
+        assert newest.before
+        newest = newest.before
     return found
 
 
@@ -171,7 +197,7 @@ def _claims_syn_ack(connection: Connection, x: Side, y: Side, segment: Segment) 
 
 def _claims_other(connection: Connection, x: Side, y: Side, segment: Segment) -> bool:
     expected = x.snd_nxt if x.used else y.acked
-    allowed = 0 if x.is_opening and connection.older else NEAR
+    allowed = 0 if x.is_opening and connection.before else NEAR
     if expected is not None and distance(segment.seq, expected) > allowed:
         return False
     if not segment.has(ACK) or not y.used:
@@ -181,7 +207,7 @@ def _claims_other(connection: Connection, x: Side, y: Side, segment: Segment) ->
     return distance(segment.ack, y.snd_nxt) <= NEAR
 
 
-def opened(segment: Segment, older: Connection | None) -> Connection:
+def opened(segment: Segment, older: Connection | None, before: Connection | None) -> Connection:
     """A new connection, its sides as they began."""
     x, y = (Side(key, segment.tunnel) for key in (segment.source, segment.target))
     for side in (x, y):
@@ -195,7 +221,9 @@ def opened(segment: Segment, older: Connection | None) -> Connection:
     client, server = (x, y) if _sent_by_client(segment) else (y, x)
     handshake = segment.flags & (SYN | FIN | RST) == SYN
     probe = not segment.flags & (SYN | ACK | RST) or segment.flags & (SYN | FIN) == SYN | FIN
-    return Connection(client, server, handshake, probe, segment.tunnel, segment.time, segment.frame, older)
+    return Connection(
+        client, server, handshake, probe, segment.tunnel, segment.time, segment.frame, older, before
+    )
 
 
 def _initial_state(segment: Segment) -> State:

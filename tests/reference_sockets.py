@@ -452,6 +452,7 @@ class Connection:
     start: int
     first_frame: int
     older: Connection | None = None
+    before: Connection | None = None
     end: int = NO_TIME
     last_frame: int = 0
     damaged: int = 0  # segments that moved nobody because of their checksum
@@ -475,6 +476,13 @@ class Connection:
         if segment.source == self.client.key:
             return self.client, self.server
         return self.server, self.client
+
+    def is_to_forget(self, now: int, timers: Timers) -> bool:
+        """Whether nothing can belong to it any more (section 2)."""
+        if now - self.end <= 240 * SECOND:
+            return False
+        self.run_timers(self.client, now, timers)
+        return all(side.state == State.CLOSE for side in self.sides)
 
     def lasts_until(self, now: int, frame: int) -> None:
         self.end, self.last_frame = now, frame

@@ -463,3 +463,11 @@ def perturbed_streams(draw: st.DrawFn, max_steps: int = 60) -> list[Sent]:
 
 def any_streams() -> st.SearchStrategy[list[Sent]]:
     return st.one_of(wild_streams(), faithful_streams(), perturbed_streams())
+
+
+def stretched(stream: list[Sent], gaps: list[int]) -> list[Sent]:
+    """The stream with pauses in it, so long that connections are forgotten."""
+    return [
+        sent._replace(gap=abs(sent.gap) + gap)
+        for sent, gap in zip(stream, [*gaps, *[0] * len(stream)], strict=False)
+    ]

@@ -24,6 +24,7 @@ from streams import (
     as_segments,
     faithful_streams,
     perturbed_streams,
+    stretched,
     wild_streams,
 )
 from tcpstates.inference.engine import Engine, Inference
@@ -173,6 +174,13 @@ def test_engines_agree_on_imperfect_captures(
     stream: list[Sent], timers: Timers, rest: int, checksums: str
 ) -> None:
     agree(stream, timers, rest, checksums)
+
+
+@given(
+    any_streams(), st.lists(st.sampled_from([0, 0, 61 * SECOND, 239 * SECOND, 241 * SECOND])), rest_of_capture
+)
+def test_engines_forget_alike(stream: list[Sent], gaps: list[int], rest: int) -> None:
+    agree(stretched(stream, gaps), PROFILES["linux"], rest)
 
 
 SYN_OF_CLIENT = Sent(flags=SYN, seq=100, ip_id=1)

@@ -74,6 +74,26 @@ class Conduct:
         grow(self._sides, 2 * connections)
         return cut(self._sides, 2 * connections, CONDUCT), cut(self._resets, int(self._count[0]), RESETS)
 
+    def part(self, connections: Array) -> Conduct:
+        """The conduct of the sides of some connections, by their places, numbered anew."""
+        chosen = np.repeat(2 * connections, 2)
+        chosen[1::2] += 1
+        grow(self._sides, int(chosen.max(initial=-1)) + 1)
+        part = Conduct()
+        part._sides = np.zeros(max(len(chosen), 1 << 11), CONDUCT)
+        part._sides[: len(chosen)] = self._sides[chosen]
+        sides = part._sides[: len(chosen)]
+        with_resets = np.flatnonzero(sides["reset"])
+        rows = self._resets[sides["reset"][with_resets] - 1]
+        order = np.argsort(sides["reset"][with_resets], kind="stable")
+        with_resets, rows = with_resets[order], rows[order]
+        rows["side"] = with_resets
+        sides["reset"][with_resets] = np.arange(1, len(rows) + 1)
+        part._resets = np.zeros(max(len(rows), 1 << 6), RESETS)
+        part._resets[: len(rows)] = rows
+        part._count[0] = len(rows)
+        return part
+
     @property
     def nbytes(self) -> int:
         """The bytes that it holds."""

@@ -12,9 +12,19 @@ import numpy as np
 
 from tcpstates.inference import step
 from tcpstates.inference.conduct import Conduct
-from tcpstates.inference.memory import CHECKSUMS, ENTRIES, ENTRIES_PER_SEGMENT, cut, grow, new_memory
+from tcpstates.inference.memory import (
+    CHECKSUMS,
+    ENTRIES,
+    ENTRIES_PER_SEGMENT,
+    FORGOTTEN,
+    Memory,
+    cut,
+    grow,
+    new_memory,
+)
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
+from tcpstates.states import State
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,6 +52,21 @@ class Inference(NamedTuple):
     stray_errors: int
     conduct: Array
     resets: Array
+
+
+class Retired(NamedTuple):
+    """Connections that the engine has forgotten.
+
+    Attributes
+    ----------
+    numbers : int64 (n,), rising: what those that are over are called for good.
+    inference : what is known of them, numbered from 0 on.
+    evicted : how many others had to go before their time.
+    """
+
+    numbers: Array
+    inference: Inference
+    evicted: int
 
 
 class Engine:
@@ -136,6 +161,99 @@ class Engine:
     def _heads(self) -> Array:
         """int32 per side: its first entry in the log."""
         return np.ascontiguousarray(self._memory.sockets["head"][: 2 * self._count("flow_count")])
+
+    def __len__(self) -> int:
+        """How many connections it remembers."""
+        return self._count("flow_count")
+
+    @property
+    def numbers(self) -> Array:
+        """int64 (n,), rising: what each connection is called for good; its place until some are retired."""
+        return np.array(self._memory.flows["number"][: self._count("flow_count")])
+
+    def retire(self, now: int, most: int | None = None) -> Retired:
+        """Hand out the connections that are over for long, and give their memory back.
+
+        No later segment could belong to them (docs/inference.md, 2), so it changes nothing of the others when
+        that is done. But where there are more than ``most`` connections then, others have to go before their
+        time, until there are a quarter less: those that are half open first, then those that are closed, the
+        oldest of each first, and then those that were silent for the longest time. These are only counted.
+
+        Parameters
+        ----------
+        now : ns since the epoch; not later than segments that are to come.
+        most : how many connections may be kept; any number if None.
+        """
+        flows = self._count("flow_count")
+        gone = np.zeros(flows, np.uint8)
+        with np.errstate(over="ignore"):
+            grow(self._memory.log, self._count("entry_count") + 8 * flows)
+            self._forget(now, gone)
+            over, evicted = np.flatnonzero(gone), self._too_many(gone, most)
+            numbers, part = self.numbers[over], self._part(over)
+            if len(evicted):
+                gone[evicted] = 1
+                self._forget(now, gone)
+            if gone.any():
+                self._keep(np.flatnonzero(gone == 0))
+        return Retired(numbers, part, len(evicted))
+
+    def _forget(self, now: int, gone: Array) -> None:
+        step.forget(*self._memory[1:], now, gone)
+
+    def _too_many(self, gone: Array, most: int | None) -> Array:
+        """The places of those that have to make room."""
+        places = np.flatnonzero(gone == 0)
+        if most is None or len(places) <= most:
+            return places[:0]
+        flows = self._memory.flows[places]
+        states = self._memory.sockets["state"][: 2 * len(gone)].reshape(-1, 2)[places]
+        half_open = np.isin(states, (State.SYN_SENT, State.SYN_RECV)).any(axis=1)
+        closed = (states == State.CLOSE).all(axis=1)
+        rank = np.where(half_open, 0, np.where(closed, 1, 2))
+        order = np.lexsort((np.where(half_open, flows["start"], flows["end"]), rank))
+        return np.asarray(places[order[: len(places) - most + most // 4]])
+
+    def _part(self, places: Array) -> Inference:
+        """What is known of some connections, numbered from 0 on."""
+        memory, conduct = self._copied(places), self._conduct.part(places)
+        heads = np.ascontiguousarray(memory.sockets["head"][: 2 * len(places)])
+        return Inference(
+            _public(memory.flows[: len(places)], CONNECTIONS),
+            _public(memory.sockets[: 2 * len(places)], SIDES),
+            _rows(heads, memory.log, int(memory.core["entry_count"][0])),
+            0,
+            0,
+            *conduct.of(len(places)),
+        )
+
+    def _keep(self, places: Array) -> None:
+        """Remember only those connections."""
+        memory = self._copied(places)
+        step.rehash(memory.flows, memory.core, memory.slots)
+        self._memory, self._conduct = memory, self._conduct.part(places)
+
+    def _copied(self, places: Array) -> Memory:
+        """Memory that holds nothing but those connections; the table is still empty."""
+        count, old = len(places), self._memory
+        flows = np.zeros(count + count // 4 + 1_024, old.flows.dtype)
+        flows[:count] = old.flows[places]
+        moved = np.full(self._count("flow_count") + 2, -1, np.int32)  # the last two serve -2 and -1
+        moved[-2], moved[places] = FORGOTTEN, np.arange(count)
+        for name in ("older", "before", "newer"):
+            flows[name][:count] = moved[flows[name][:count]]
+        sockets = np.zeros(2 * len(flows), old.sockets.dtype)
+        sockets[: 2 * count].reshape(-1, 2)[:] = old.sockets[: 2 * self._count("flow_count")].reshape(-1, 2)[
+            places
+        ]
+        used = self._count("entry_count") - self._count("free_entries")
+        log = np.zeros(used + ENTRIES_PER_SEGMENT, ENTRIES)
+        core = old.core.copy()
+        core["flow_count"] = count
+        core["entry_count"] = step.copy_entries(sockets[: 2 * count], old.log, log)
+        core["free_entry"], core["free_entries"] = -1, 0
+        size = 1 << max(12, (2 * len(flows)).bit_length())
+        return Memory(np.full(size, -1, np.int32), flows, sockets, log, core)
 
     @property
     def nbytes(self) -> int:

@@ -24,6 +24,9 @@ def _extend(base: np.dtype, fields: list[Any]) -> np.dtype:
     return extended
 
 
+#: Instead of the next connection of a 4-tuple (``FLOWS.newer``): no segment belongs to this one any more.
+FORGOTTEN = -2
+
 #: So many segments of a side are remembered to know their second copies.
 RECENT = 8
 
@@ -33,7 +36,9 @@ FLOWS = _extend(
     [
         ("rtt", "i8"),  # of the handshake, ns; -1 if it was not seen whole
         ("hash", "u8"),
-        ("newer", "i4"),  # the connection that used this 4-tuple next, -1 for none
+        ("number", "i8"),  # what it is called for good, however many are forgotten
+        ("before", "i4"),  # the connection that used this 4-tuple before and is not forgotten, -1 for none
+        ("newer", "i4"),  # the one that did so next, -1 for none, FORGOTTEN if this one claims nothing more
     ],
 )
 
@@ -138,6 +143,7 @@ CORE = np.dtype(
     [
         ("flow_count", "i8"),
         ("entry_count", "i8"),
+        ("next_number", "i8"),
         ("free_entry", "i8"),  # the first free entry below entry_count, -1 for none
         ("free_entries", "i8"),
         ("bad_checksums", "i8"),
@@ -154,8 +160,9 @@ CORE = np.dtype(
     align=True,
 )
 
-#: Entries that a segment can add at most, to both sides of its connection and of an older one.
-ENTRIES_PER_SEGMENT = 16
+#: Entries that a segment can add at most: to both sides of its connection, and to those that timers end of
+#: the older ones that are looked at.
+ENTRIES_PER_SEGMENT = 192
 
 
 #: An array of more bytes than this grows by little at a time: it moves without a copy.

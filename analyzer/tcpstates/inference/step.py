@@ -39,6 +39,7 @@ from tcpstates.inference.memory import (
     ENTRIES_PER_SEGMENT,
     FIN_INFERRED,
     FIN_SEEN,
+    FORGOTTEN,
     HELD,
     KNOWS_ACK,
     KNOWS_ISS,
@@ -133,6 +134,9 @@ LEAST_WINDOW = 1 << 16
 UNANSWERED = 2
 #: How many connections of one 4-tuple are looked at, newest first.
 CHAIN = 8
+#: A connection whose sides are both gone is forgotten so long after its last frame: the longest 2MSL (3.4.2),
+#: twice the longest time between two retransmissions.
+FORGOTTEN_AFTER = 240_000 * MILLISECOND
 
 _LOW = np.uint64(0xFFFFFFFF)
 _MIX1, _MIX2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -403,7 +407,7 @@ def _owns(flows, sockets, log, core, conn, s):
         _run_timers(log, core, flow, x, y, s["time"])
         owned = _owns_syn_ack(flow, x, y, s) if s["flags"] & ACK else _owns_syn(flow, x, y, s)
         return (2 if same_tunnel else 1) if owned else 0
-    if not _fits(x, y, s, flow["older"] >= 0):
+    if not _fits(x, y, s, flow["before"] >= 0):
         return 0
     return 2 if same_tunnel else 1
 
@@ -428,7 +432,7 @@ def _choose(flows, sockets, log, core, newest, s):
             return conn
         if claim == 1 and second_best < 0:
             second_best = conn
-        conn = flows[conn]["older"]
+        conn = flows[conn]["before"]
         looked_at += 1
     if second_best >= 0:
         return second_best
@@ -454,17 +458,19 @@ def _put_end(x, hi, lo, port, tunnel):
 
 
 @inner
-def _open(slots, flows, sockets, log, core, slot, h, s):
-    """A new connection that begins with ``s``; returns its number."""
+def _open(slots, flows, sockets, log, core, slot, before, h, s):
+    """A new connection that begins with ``s``; returns its place."""
     conn = core["flow_count"]
     core["flow_count"] += 1
     flow = flows[conn]
+    flow["number"] = core["next_number"]
+    core["next_number"] += 1
     flow["start"] = flow["end"] = s["time"]
     flow["tunnel"], flow["version"], flow["hash"] = s["tunnel"], s["version"], h
     flow["first_frame"], flow["first_file"] = s["frame"], s["file"]
-    flow["rtt"], flow["older"], flow["newer"] = -1, slots[slot], -1
-    if slots[slot] >= 0:
-        flows[slots[slot]]["newer"] = conn
+    flow["rtt"], flow["older"], flow["before"], flow["newer"] = -1, slots[slot], before, -1
+    if before >= 0:
+        flows[before]["newer"] = conn
     slots[slot] = conn
     handshake = s["flags"] & (SYN | ACK)
     from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
@@ -505,13 +511,57 @@ def _find(slots, flows, sockets, log, core, s):
     """The connection that ``s`` belongs to, opened if it is new."""
     h = _hash(core, s)
     slot = _slot_of(slots, flows, sockets, s, h)
-    newest = slots[slot]
+    newest = _newest(slots, flows, sockets, log, core, slot, s["time"])
     if newest < 0:
-        return _open(slots, flows, sockets, log, core, slot, h, s)
+        return _open(slots, flows, sockets, log, core, slot, newest, h, s)
     conn = _choose(flows, sockets, log, core, newest, s)
     if conn < 0:
-        return _open(slots, flows, sockets, log, core, slot, h, s)
+        return _open(slots, flows, sockets, log, core, slot, newest, h, s)
     return conn
+
+
+@inner
+def _is_to_forget(log, core, flow, client, server, now):
+    """Whether both sides are gone for so long that no segment can belong to the connection any more."""
+    if now - flow["end"] <= FORGOTTEN_AFTER:
+        return False
+    _run_timers(log, core, flow, client, server, now)
+    return client["state"] == CLOSE and server["state"] == CLOSE
+
+
+@inner
+def _unlink(flows, conn):
+    """Take a connection out of those of its 4-tuple."""
+    flow = flows[conn]
+    if flow["newer"] >= 0:
+        flows[flow["newer"]]["before"] = flow["before"]
+    if flow["before"] >= 0:
+        flows[flow["before"]]["newer"] = flow["newer"]
+    flow["before"], flow["newer"] = -1, FORGOTTEN
+
+
+@inner
+def _newest(slots, flows, sockets, log, core, slot, now):
+    """The newest connection of a 4-tuple, -1 for none, once those that are over for long are forgotten."""
+    conn = slots[slot]
+    if conn < 0 or flows[conn]["newer"] == FORGOTTEN:
+        return -1
+    newest, looked_at, kept = -1, 0, 0
+    while conn >= 0 and kept <= CHAIN and looked_at < 2 * CHAIN:
+        before = flows[conn]["before"]
+        if _is_to_forget(log, core, flows[conn], sockets[2 * conn], sockets[2 * conn + 1], now):
+            _unlink(flows, conn)
+        else:
+            kept += 1
+            if newest < 0:
+                newest = conn
+        conn = before
+        looked_at += 1
+    if newest < 0:
+        newest = conn
+    if newest >= 0:
+        slots[slot] = newest
+    return newest
 
 
 @inner
@@ -1408,9 +1458,10 @@ def _may_quote(x, seq):
 
 
 @inner
-def _find_quoted(slots, flows, sockets, core, e):
+def _find_quoted(slots, flows, sockets, log, core, e):
     """The connection whose segment the error ``e`` quotes, -1 for none."""
-    conn, second_best = slots[_slot_of(slots, flows, sockets, e, _hash(core, e))], -1
+    slot, second_best = _slot_of(slots, flows, sockets, e, _hash(core, e)), -1
+    conn = _newest(slots, flows, sockets, log, core, slot, e["time"])
     for _ in range(CHAIN):
         if conn < 0:
             break
@@ -1420,7 +1471,7 @@ def _find_quoted(slots, flows, sockets, core, e):
                 return conn
             if second_best < 0:
                 second_best = conn
-        conn = flows[conn]["older"]
+        conn = flows[conn]["before"]
     return second_best
 
 
@@ -1498,7 +1549,7 @@ def _icmp_error(log, core, flow, x, y, e):
 @inner
 def _take_error(slots, flows, sockets, log, core, e):
     """One ICMP error: it may end a side of the connection that it is about, if that is known."""
-    conn = _find_quoted(slots, flows, sockets, core, e)
+    conn = _find_quoted(slots, flows, sockets, log, core, e)
     if conn < 0:
         core["stray_errors"] += 1
         return
@@ -1573,8 +1624,8 @@ def feed(
             return i, taken
         s = segments[i]
         conn = _find(slots, flows, sockets, log, core, s)
-        if s["flags"] & SYN and flows[conn]["older"] >= 0:
-            _end_old_socket(flows, sockets, log, core, flows[conn]["older"], s)
+        if s["flags"] & SYN and flows[conn]["before"] >= 0:
+            _end_old_socket(flows, sockets, log, core, flows[conn]["before"], s)
         i_x = _sender(sockets, conn, s)
         x, was_reused = sockets[i_x], _has(sockets[i_x], REUSED)
         before, is_opening = _counts(core, x), core["flow_count"] != used
@@ -1587,14 +1638,55 @@ def feed(
 
 @kernel
 def rehash(flows: Array, core: Array, slots: Array) -> None:
-    """Enter every newest flow into the empty, larger table ``slots``."""
+    """Enter the newest flow of each 4-tuple into the empty table ``slots``."""
     mask = np.int64(len(slots) - 1)
     for conn in range(core[0]["flow_count"]):
-        h = flows[conn]["hash"]
-        slot = np.int64(h & np.uint64(mask))
-        while slots[slot] >= 0 and slots[slot] != flows[conn]["older"]:
+        if flows[conn]["newer"] != -1:
+            continue
+        slot = np.int64(flows[conn]["hash"] & np.uint64(mask))
+        while slots[slot] >= 0:
             slot = (slot + 1) & mask
         slots[slot] = conn
+
+
+@kernel
+def forget(flows: Array, sockets: Array, log: Array, core: Any, now: int, gone: Array) -> None:
+    """Take what is over for long at ``now``, and what ``gone`` says, out of its 4-tuple; note it in ``gone``.
+
+    ``gone`` is a uint8 array, one value for each flow, 0 or 1.
+    """
+    core = core[0]
+    for conn in range(core["flow_count"]):
+        flow = flows[conn]
+        if not gone[conn] and not _is_to_forget(
+            log, core, flow, sockets[2 * conn], sockets[2 * conn + 1], now
+        ):
+            continue
+        gone[conn] = 1
+        if flow["newer"] != FORGOTTEN:
+            _unlink(flows, conn)
+
+
+@kernel
+def copy_entries(sockets: Array, log: Array, target: Array) -> int:
+    """Copy the entries of ``sockets`` into ``target``, side by side, and link them anew; how many."""
+    count = 0
+    for i in range(len(sockets)):
+        x, previous = sockets[i], np.int32(-1)
+        j = x["head"]
+        x["head"] = count
+        while j >= 0:
+            entry, old = target[count], log[j]
+            entry["time"], entry["file"], entry["frame"] = old["time"], old["file"], old["frame"]
+            entry["event"], entry["evidence"], entry["state"] = old["event"], old["evidence"], old["state"]
+            entry["previous"], entry["following"] = previous, -1
+            if previous >= 0:
+                target[previous]["following"] = count
+            previous = np.int32(count)
+            count += 1
+            j = old["following"]
+        x["tail"] = previous
+    return count
 
 
 @kernel
