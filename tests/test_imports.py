@@ -30,9 +30,12 @@ MAY_IMPORT = {
     "rereading": CONTRACT | {"capture", "inference", "reports"},
     "connection": CONTRACT | {"reports", "show"},
     "analysis": CONTRACT | {"connection", "capture", "inference", "reports", "rereading", "show"},
-    "cli": CONTRACT | {"analysis", "inference", "reports", "show"},
+    "archive": CONTRACT | {"inference", "reports"},
+    "session": CONTRACT | {"analysis", "archive", "capture", "inference", "reports"},
+    "options": CONTRACT | {"inference"},
+    "cli": CONTRACT | {"analysis", "session", "options", "reports", "show"},
     "__main__": {"cli"},
-    "__init__": {"analysis", "errors", "states"},
+    "__init__": {"analysis", "session", "errors", "states"},
 }
 
 
@@ -71,7 +74,7 @@ def test_there_are_no_circles() -> None:
 
 def test_only_one_module_needs_pandas_and_it_is_imported_late() -> None:
     needs = {name for name, path in modules().items() if "import pandas" in path.read_text()}
-    assert needs == {"reports.frames", "analysis", "connection"}  # there for the annotations only
+    assert needs == {"reports.frames", "analysis", "connection", "session"}  # for the annotations only
 
 
 def loaded_by(code: str) -> set[str]:

@@ -4,17 +4,20 @@
     >>> analysis = tcpstates.analyze("capture.pcap")
     >>> analysis.findings, analysis.connections, analysis.timeline
     >>> analysis.netstat("+12.5s"), analysis.census("1s")
+    >>> with tcpstates.live("eth0") as capture:
+    ...     capture.netstat()
 
 The data pass these stations, and none of them knows of a later one:
 
-    capture/      bytes -> frames -> SEGMENTS      files and framing; decode (compiled) or dissect (dpkt)
+    capture/      bytes -> frames -> SEGMENTS      files or interfaces; decode (compiled) or dissect (dpkt)
     inference/    SEGMENTS -> TRANSITIONS          flows and the engine, which does no input or output
     reports/      TRANSITIONS -> tables            connections, timeline, findings, patterns, netstat, census
     show/         tables -> people                 terminal, plots, notebook, CSV, JSON, explanations
 
 ``schema`` says once what every record and every table holds; no Python object is made per packet.
 ``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts
-the stations together, ``cli`` is thin over it. ``compiled`` is how hot loops are compiled.
+the stations together; ``session`` does while a capture goes on, and ``archive`` keeps what is over then.
+``cli`` is thin over both. ``compiled`` is how hot loops are compiled.
 
 Names are imported when they are used, so that ``import tcpstates`` and ``tcpstates --help`` are quick.
 """
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tcpstates.analysis import Analysis, analyze
     from tcpstates.errors import CaptureError, CapturePermissionError, TcpstatesError, UsageError
+    from tcpstates.session import Live, live
     from tcpstates.states import Event, Evidence, Side, State
 
 __all__ = [
@@ -35,16 +39,19 @@ __all__ = [
     "CapturePermissionError",
     "Event",
     "Evidence",
+    "Live",
     "Side",
     "State",
     "TcpstatesError",
     "UsageError",
     "analyze",
+    "live",
 ]
 
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
     "errors": ("CaptureError", "CapturePermissionError", "TcpstatesError", "UsageError"),
+    "session": ("Live", "live"),
     "states": ("Event", "Evidence", "Side", "State"),
 }
 

@@ -20,14 +20,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tcpstates.errors import ExitCode, TcpstatesError, UsageError
-from tcpstates.inference.timers import PROFILES
+from tcpstates.options import (
+    Command,
+    capturing,
+    filtering,
+    judging,
+    one_connection,
+    reading,
+    together,
+    writing,
+)
 
 if TYPE_CHECKING:
     from tcpstates.analysis import Analysis
     from tcpstates.reports.filters import Where
     from tcpstates.reports.table import Table
-
-Command = Callable[..., Any]
 
 _INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 
@@ -98,56 +105,6 @@ def cli() -> None:
     """  # noqa: D301  (click takes the \b as "do not fill these lines")
 
 
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator."""
-    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
-
-
-_reading = _options(
-    click.argument("captures", nargs=-1, required=True, metavar="CAPTURE..."),
-    click.option(
-        "--timers", type=click.Choice(list(PROFILES)), default="linux", show_default=True,
-        help="The kind of hosts whose timers to assume.",
-    ),
-    click.option(
-        "--stuck-after", multiple=True, metavar="[STATE=]DURATION",
-        help="From when on a closing side counts as stuck: 90s, CLOSE_WAIT=5min. Repeatable.  "
-        "[default: 60s; FIN_WAIT1, CLOSING, LAST_ACK 30s]",
-    ),
-    click.option(
-        "--checksums", type=click.Choice(["auto", "verify", "ignore"]), default="auto", show_default=True,
-        help="Leave out segments with a wrong TCP checksum: where their sender sends right ones too (auto), "
-        "always (verify), never (ignore).",
-    ),
-    click.option(
-        "--decoder", type=click.Choice(["fast", "dpkt"]), default="fast", show_default=True,
-        help="dpkt decodes every frame slowly, for doubt.",
-    ),
-    click.option(
-        "-f", "--filter", metavar="EXPR",
-        help="Leave out frames that this expression of tcpdump's language is not true of: 'port 80'.",
-    ),
-    click.option(
-        "--follow", is_flag=True,
-        help="At the end of the file wait for more, as tail -F does, until Ctrl-C; then say what there was.",
-    ),
-    click.option(
-        "--threads", type=click.IntRange(min=1), metavar="N", show_default="as many as processors",
-        help="Work with at most so many threads; the result is the same.",
-    ),
-    click.option(
-        "--fail-on", type=click.Choice(["note", "warning", "error"]),
-        help="Exit with 1 if there are findings of this severity or worse.",
-    ),
-)  # fmt: skip
-
-_writing = _options(
-    click.option("--csv", "form", flag_value="csv", help="Write CSV instead of a table."),
-    click.option("--json", "form", flag_value="json", help="Write one JSON object per line."),
-    click.option("--parquet", type=click.Path(path_type=Path), metavar="FILE", help="Write Parquet to FILE."),
-)
-
-
 def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Command], click.Command]:
     """A verb that prints the table ``name``; the function decorated gives the table's parameters."""
 
@@ -168,7 +125,7 @@ def _table_verb(name: str, *extra: Callable[[Command], Command]) -> Callable[[Co
                 _diagnose(analysis, wanted["conn"])
             return _status(analysis, fail_on)
 
-        return cli.command(name)(_options(_reading, *extra, _writing)(verb))
+        return cli.command(name)(together(reading, *extra, writing)(verb))
 
     return decorate
 
@@ -179,22 +136,6 @@ _BELOW = {"resets": "explanation"}
 #: What shows the words of Zeek and Wireshark; the others need not take the time.
 _WITH_DIALECTS = ("connections", "compare")
 
-_one_connection = click.option("--conn", type=int, metavar="N", help="List one connection only.")
-_filtering = _options(
-    click.option(
-        "--state", "states", multiple=True, metavar="STATE",
-        help="Only what is in this state, of connections in the end. Repeatable, as the next two.",
-    ),
-    click.option(
-        "--addr", "addresses", multiple=True, metavar="ADDRESS",
-        help="Only what has this address, or one of a network such as 10.1.0.0/16, at either end.",
-    ),
-    click.option(
-        "--port", "ports", multiple=True, type=click.IntRange(0, 65_535), metavar="PORT",
-        help="Only what has this port at either end.",
-    ),
-)  # fmt: skip
-
 
 def _where(**filters: Any) -> Where:
     from tcpstates.reports.filters import Where
@@ -204,24 +145,24 @@ def _where(**filters: Any) -> Where:
 
 @_table_verb(
     "connections",
-    _one_connection,
+    one_connection,
     click.option(
         "--diagnosis", is_flag=True, help="Say of each what happened, with the frames that show it."
     ),
-    _filtering,
+    filtering,
 )
 def connections(conn: int | None, **filters: Any) -> dict[str, Any]:
     """List the connections: who, when, and what became of each."""
     return {"conn": conn, "where": _where(**filters)}
 
 
-@_table_verb("resets", _one_connection)
+@_table_verb("resets", one_connection)
 def resets(conn: int | None) -> dict[str, Any]:
     """List who sent a RST, and what for."""
     return {"conn": conn}
 
 
-@_table_verb("timeline", _one_connection, _filtering)
+@_table_verb("timeline", one_connection, filtering)
 def timeline(conn: int | None, **filters: Any) -> dict[str, Any]:
     """List the states of each side, with their times and causes."""
     return {"conn": conn, "where": _where(**filters)}
@@ -250,7 +191,7 @@ def patterns() -> dict[str, Any]:
         "--every", metavar="DURATION",
         help="Step on from --at, or from the first frame, to the end of the capture.",
     ),
-    _filtering,
+    filtering,
 )  # fmt: skip
 def netstat(at: str | None, every: str | None, **filters: Any) -> dict[str, Any]:
     """List the sockets of one instant, as netstat would have, or step over time."""
@@ -275,7 +216,7 @@ def compare() -> dict[str, Any]:
 
 
 @cli.command()
-@_reading
+@reading
 @click.option(
     "-o",
     "--output",
@@ -297,7 +238,7 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
 
 
 @cli.command()
-@_reading
+@reading
 @click.option(
     "-o",
     "--output",
@@ -315,6 +256,35 @@ def report(output: Path, fail_on: str | None, **given: Any) -> int:
     analysis = _analyze(**given)
     analysis.report(output)
     return _status(analysis, fail_on)
+
+
+@cli.command()
+@capturing
+@judging
+def live(interfaces: tuple[str, ...], as_json: bool, lines: bool, fail_on: str | None, **given: Any) -> int:
+    """Follow the connections on an interface as they live, until Ctrl-C; then say what there was."""
+    _check_output(given["write"], ())
+    from tcpstates.session import live as capture_live
+    from tcpstates.show.live import follow
+    from tcpstates.show.progress import Progress
+
+    with _ctrl_c() as stop, Progress(sys.stderr), capture_live(*interfaces, **given) as capture:
+        _say(f"listening on {', '.join(capture.interfaces)}; Ctrl-C ends it")
+        follow(capture, stop, sys.stdout, sys.stderr, form="json" if as_json else "lines" if lines else None)
+    return _conclude(capture.snapshot, given["write"], fail_on, sys.stderr if as_json else sys.stdout)
+
+
+def _conclude(last: Any, written: Path | None, fail_on: str | None, stream: Any) -> int:
+    """What ``analyze`` would say of what was captured."""
+    from rich.console import Console
+
+    from tcpstates.show.terminal import print_summary
+
+    for line in (*_left_out(last.analysis), *last.notes):
+        _say(line)
+    console = Console(file=stream, width=None if stream.isatty() else 80)
+    print_summary(last.analysis.summary, console, [str(written or "CAPTURE")])
+    return _status(last.analysis, fail_on)
 
 
 @cli.command()
