@@ -728,3 +728,18 @@ def test_memory_does_not_grow_with_the_segments_of_a_connection() -> None:
     engine.feed(data)
     assert engine.nbytes == before
     assert engine.finish(int(data["time"].max())).sides["bytes"].tolist() == [2_000_000, 0]
+
+
+def test_timers_of_more_connections_than_the_log_has_room_for_run_out_when_the_capture_ends() -> None:
+    talk = Transcript().opened().closed_by_client()
+    one, count = np.array(talk.rows, SEGMENTS), 700
+    many = np.tile(one, count)
+    ports = np.repeat(np.arange(count), len(one)) + 10_000
+    for port in ("src_port", "dst_port"):
+        many[port] = np.where(many[port] == 80, 80, ports)
+    engine = Engine(seed=1)
+    engine.feed(many)
+    rows = engine.finish(int(one["time"].max()) + 3_600 * 1_000_000_000).transitions
+    ends = np.append(np.diff(rows["conn"] * 2 + rows["side"]) != 0, True)
+    assert ends.sum() == 2 * count
+    assert {STATE_NAMES[state] for state in rows["state"][ends]} == {"CLOSE"}

@@ -152,11 +152,14 @@ class Engine:
 
     def _expire(self, now: int) -> int:
         """End what a timer ends until ``now``; how many rows there are then at most."""
-        flows = self._count("flow_count")
-        grow(self._memory.log, self._count("entry_count") + 4 * flows)  # timers add two to a side
-        _slots, connections, sockets, log, core = self._memory
+        done, count = 0, self._count("flow_count")
         with np.errstate(over="ignore"):
-            return int(step.expire(connections, sockets, log, core, now))
+            while done < count:
+                _slots, flows, sockets, log, core = self._memory
+                done = step.expire(flows, sockets, log, core, now, done)
+                if done < count:
+                    grow(log, len(log) + ENTRIES_PER_SEGMENT)
+        return self._count("entry_count") - self._count("free_entries")
 
     def _heads(self) -> Array:
         """int32 per side: its first entry in the log."""

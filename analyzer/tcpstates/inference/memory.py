@@ -166,7 +166,7 @@ ENTRIES_PER_SEGMENT = 192
 
 
 #: An array of more bytes than this grows by little at a time: it moves without a copy.
-_LARGE = 1 << 25
+_LARGE = 1 << 22
 #: So many records at once are moved together; those that overlap where they go to are copied first.
 _AT_ONCE = 1 << 15
 
@@ -205,7 +205,7 @@ def grow(array: np.ndarray, needed: int) -> None:
     Nothing but ``Memory`` may hold the array, or a view of it, across this call.
     """
     if needed > len(array):
-        more = len(array) // (2 if array.nbytes < _LARGE else 8)
+        more = len(array) // (2 if array.nbytes < _LARGE else 16)
         array.resize(max(needed, len(array) + more), refcheck=False)
 
 

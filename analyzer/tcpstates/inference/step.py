@@ -1690,17 +1690,18 @@ def copy_entries(sockets: Array, log: Array, target: Array) -> int:
 
 
 @kernel
-def expire(flows: Array, sockets: Array, log: Array, core: Any, now: int) -> int:
-    """End what a timer ends until ``now``; returns how many rows ``collect`` will need."""
-    core, rows = core[0], 0
-    for conn in range(core["flow_count"]):
+def expire(flows: Array, sockets: Array, log: Array, core: Any, now: int, start: int) -> int:
+    """End what a timer ends until ``now``, from connection ``start`` on.
+
+    Returns the first connection that is left, because the log has to grow first; else how many there are.
+    """
+    core = core[0]
+    count = int(core["flow_count"])
+    for conn in range(start, count):
+        if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
+            return conn
         _run_timers(log, core, flows[conn], sockets[2 * conn], sockets[2 * conn + 1], now)
-    for i in range(2 * core["flow_count"]):
-        j = sockets[i]["head"]
-        while j >= 0:
-            rows += 1
-            j = log[j]["following"]
-    return rows
+    return count
 
 
 @inner
