@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python python3.13 python3.12 python
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 
@@ -13,7 +14,7 @@ PYTEST := $(BIN)/pytest -n auto --maxprocesses=4
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## Say what is wrong in a recorded capture of a small site
+demo: $(READY) ## Say what is wrong in a recorded capture of a small site
 	$(BIN)/tcpstates analyze pcaps/demo.pcap
 
 test: $(INSTALLED) ## Run the tests compiled, then the fast ones again as plain Python
@@ -49,8 +50,13 @@ fuzz: $(INSTALLED) ## Fuzz the reading of captures, guided by coverage, until Ct
 	mkdir -p $(VENV)/corpus
 	$(BIN)/python tests/fuzz.py $(VENV)/corpus
 
-$(INSTALLED): pyproject.toml constraints.txt
+# What users need, and with it what the tests need
+$(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "tcpstates needs Python 3.11 or later: install it, or say where it is (make PYTHON=...)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(INSTALLED): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
