@@ -46,7 +46,7 @@ def told(stream: tuple[Sent, ...], *ends: int) -> list[list[str]]:
     for end in ends:
         engine.feed(segments[start:end])
         log, start = log_of(engine, int(segments["time"][end - 1])), end
-        found.append([f"{c.side} {c.old} {c.new}" for c in changes.since(log, engine.numbers)])
+        found.append([f"{c.side} {c.old} {c.new}" for c in changes.since(log, engine.numbers)[0]])
     return found
 
 
@@ -77,10 +77,17 @@ def test_connections_keep_their_numbers_when_older_ones_are_forgotten() -> None:
     changes.since(log_of(engine, int(segments["time"][6])), engine.numbers)
     assert engine.retire(int(segments["time"][6])).numbers.tolist() == [0]
     engine.feed(segments[7:])
-    found = changes.since(log_of(engine, int(segments["time"][-1])), engine.numbers)
+    found, _more = changes.since(log_of(engine, int(segments["time"][-1])), engine.numbers)
     assert sorted((c.conn, c.side, c.new) for c in found) == [
         (1, "client", "ESTABLISHED"), (1, "server", "ESTABLISHED"), (1, "server", "SYN_RECV"),
     ]  # fmt: skip
+
+
+def test_what_is_too_much_to_tell_is_counted() -> None:
+    engine, changes = Engine(seed=1), Changes()
+    engine.feed(as_segments(OPENING))
+    found, more = changes.since(log_of(engine, START + SECOND), engine.numbers, most=3)
+    assert (len(found), more) == (3, 1)
 
 
 CHANGE = Change(

@@ -178,3 +178,19 @@ def test_parts_keep_what_belongs_together() -> None:
     assert rest.resets["side"].tolist() == [0, 2]
     assert rest.resets["seq"].tolist() == [7, 111]
     assert sorted(set(rest.transitions["conn"].tolist())) == [0, 1]
+
+
+def test_closed_ones_that_make_room_are_handed_out() -> None:
+    """Between what is half open and what is idle, the closed ones go, with what is known of them."""
+    engine = Engine()
+    engine.feed(lives(300, START, 0))
+    engine.feed(as_segments(LIFE[:5]))
+    later = START + 100 * SECOND
+    retired = engine.retire(later, most=200)
+    assert retired.evicted == 0
+    assert len(retired.numbers) == 301 - 150
+    assert 300 in engine.numbers
+    last = retired.inference.transitions[np.append(np.diff(retired.inference.transitions["conn"]) > 0, True)]
+    assert set(last["state"]) == {State.CLOSE}
+    engine.feed(lives(10, later, 1_000))
+    assert len(engine.finish(later + SECOND).connections) == 160

@@ -308,9 +308,7 @@ def test_no_frame_is_lost_without_being_counted(hosts: Wire, count: int, rate: i
 @pytest.mark.parametrize("count", [200_000, pytest.param(2_000_000, marks=pytest.mark.soak)])
 def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
     """Distinct sources, as fast as they can be sent; memory is bounded, and what had to leave is counted."""
-    process = run_in(
-        hosts.client, "live", "-i", "eth0", "-f", "dst port 9", "--json", "--max-connections", "50000"
-    )
+    process = run_in(hosts.client, "live", "-i", "eth0", "-f", "dst port 9", "--json")
     assert process.stdout is not None
     reader = threading.Thread(target=lambda: [None for _line in process.stdout or ()])
     reader.start()
@@ -325,6 +323,7 @@ def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
     reader.join()
     assert "had to make room" in said
     assert "Traceback" not in said
+    print(f"{peak >> 20} MB at most")
     assert peak < 500 << 20, f"{peak >> 20} MB"
 
 

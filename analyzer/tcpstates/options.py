@@ -104,7 +104,7 @@ capturing = together(
         "--lines", is_flag=True, help="Write one line per change of state, as without a terminal; no screen.",
     ),
     click.option(
-        "--max-connections", type=click.IntRange(100), default=100_000, show_default=True, metavar="N",
+        "--max-connections", type=click.IntRange(100), default=50_000, show_default=True, metavar="N",
         help="Remember no more; then the oldest half-open ones make room.",
     ),
 )  # fmt: skip

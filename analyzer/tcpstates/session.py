@@ -44,7 +44,7 @@ _AT_ONCE = 1 << 14
 #: How often what is over is forgotten, ns.
 _FORGET_EVERY = 5 * _SECOND
 #: Changes that nobody has taken; beyond that they are counted only.
-MOST_WAITING = 200_000
+MOST_WAITING = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def live(
     write: str | Path | None = None,
     duration: Any = None,
     count: int | None = None,
-    max_connections: int = 100_000,
+    max_connections: int = 50_000,
     tick: Any = "0.5s",
 ) -> Live:
     """Follow the connections on interfaces as they live.
@@ -285,7 +285,8 @@ class Live:
                 self._forget_some()
                 due = time.time_ns() + self._tick
         if self._most is None or self._decoder.frames < self._most:
-            self._take(self._source.finish())
+            for block in self._source.finish():
+                self._take(block)
             self._now = time.time_ns()
         self._publish(whole=True)
 
@@ -327,10 +328,10 @@ class Live:
         """Say what is known now, of what is over for long only if it is to be ``whole``."""
         self._drops.note(self._source.dropped, self._now)
         snapshot = self._look(whole)
-        room = MOST_WAITING - len(self._waiting)
-        changes = self._changes.since(snapshot.analysis.log, snapshot.numbers)
-        self._waiting.extend(changes[:room])
-        self.overlooked += len(changes[room:])
+        room = max(MOST_WAITING - len(self._waiting), 0)
+        changes, overlooked = self._changes.since(snapshot.analysis.log, snapshot.numbers, room)
+        self._waiting.extend(changes)
+        self.overlooked += overlooked
         with self._news:
             self._snapshot = snapshot
             self._asked.clear()

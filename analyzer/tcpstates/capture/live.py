@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.capture.blocks import Block, joined
-from tcpstates.capture.ring import HANDED_OVER_AFTER, Ring
+from tcpstates.capture.ring import BLOCKS, HANDED_OVER_AFTER, Ring
 from tcpstates.errors import CaptureError, CapturePermissionError, UsageError
 
 _MILLISECOND = 1_000_000
@@ -107,19 +107,23 @@ class LiveCapture:
         files = [tap.file for tap in self._taps if tap.file >= 0]
         if not select.select(files, [], [], timeout)[0] and not files:
             time.sleep(timeout)
-        horizon = time.time_ns() - COMPLETE_AFTER
-        return self._take(horizon), horizon
+        return self._take(time.time_ns() - COMPLETE_AFTER)
 
     def taken_messages(self) -> list[str]:
         """What happened to interfaces since the last call, for people."""
         taken, self._messages = self._messages, []
         return taken
 
-    def finish(self) -> Block | None:
+    def finish(self) -> Iterator[Block]:
         """What is still to come once nothing more is waited for."""
         end = time.time_ns()
         time.sleep(2 * HANDED_OVER_AFTER / 1000)
-        return self._take(end)
+        is_all = False
+        while not is_all:
+            block, complete_until = self._take(end)
+            is_all = complete_until == end
+            if block is not None:
+                yield block
 
     def skip(self) -> None:
         """Forget what has come until now."""
@@ -131,23 +135,27 @@ class LiveCapture:
         for tap in self._taps:
             tap.close()
 
-    def _take(self, horizon: int) -> Block | None:
-        """The frames up to ``horizon``, sorted; later ones are held back."""
-        self._held += [block for tap in self._taps for block in tap.blocks()]
+    def _take(self, horizon: int) -> tuple[Block | None, int]:
+        """The frames up to ``horizon``, or less if there are too many, sorted; later ones are held back."""
+        for tap in self._taps:
+            blocks, is_all = tap.blocks()
+            self._held += blocks
+            if not is_all:  # frames of other interfaces must not overtake those that wait in this one's ring
+                horizon = min(horizon, int(blocks[-1].frames["time"][-1]) if blocks else 0)
         if not self._held:
-            return None
+            return None, horizon
         block, self._held = joined(self._held), []
         block = block.part(np.argsort(block.frames["time"], kind="stable"))
         count = int(np.searchsorted(block.frames["time"], horizon, "right"))
         if count < len(block.frames):
             self._held = [block.part(slice(count, None))]
         if not count:
-            return None
+            return None, horizon
         block = block.part(slice(count))
         numbers = np.arange(self._frames + 1, self._frames + count + 1)
         block.frames["number"] = numbers & 0xFFFF_FFFF
         self._frames += count
-        return block
+        return block, horizon
 
     def _look_after_interfaces(self) -> None:
         if time.monotonic() - self._looked >= _LOOK_AFTER:
@@ -222,13 +230,15 @@ class _Tap:
         """What to wait for; -1 while there is no interface."""
         return -1 if self._socket is None else int(self._socket.ins.fileno())
 
-    def blocks(self) -> list[Block]:
-        """What has come since."""
-        return [] if self._socket is None else self._ring.blocks()
+    def blocks(self) -> tuple[list[Block], bool]:
+        """What has come since, and whether that is all."""
+        return ([], True) if self._socket is None else self._ring.blocks()
 
     def skip(self) -> None:
         """Forget what has come, and what was dropped, until now."""
-        self.blocks()
+        for _ in range(BLOCKS):
+            if self.blocks()[1]:
+                break
         self.count_dropped()
         self.dropped = 0
 

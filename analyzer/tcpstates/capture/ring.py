@@ -47,6 +47,8 @@ HANDED_OVER_AFTER = 20
 BLOCK_SIZE = 1 << 18
 #: 32 MB: some seconds of 50,000 small frames each.
 BLOCKS = 128
+#: So many blocks are copied at once: what waits in the ring needs no memory of ours.
+_AT_ONCE = 16
 
 
 class Ring:
@@ -80,16 +82,16 @@ class Ring:
         self._next = 0
         self._about = np.array([linktype, interface, is_loopback], np.int64)
 
-    def blocks(self) -> list[Block]:
-        """What the kernel has handed over since; no more than the ring holds."""
-        found = []
-        for _ in range(BLOCKS):
+    def blocks(self) -> tuple[list[Block], bool]:
+        """What the kernel has handed over since, and whether that was all: there is a limit."""
+        found: list[Block] = []
+        for _ in range(_AT_ONCE):
             block = self._take()
             if block is None:
-                break
+                return found, True
             if len(block.frames):
                 found.append(block)
-        return found
+        return found, False
 
     def _take(self) -> Block | None:
         """Copy one block, and give it back."""

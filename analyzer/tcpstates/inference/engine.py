@@ -20,6 +20,7 @@ from tcpstates.inference.memory import (
     Memory,
     cut,
     grow,
+    keep,
     new_memory,
 )
 from tcpstates.inference.timers import PROFILES, Timers
@@ -59,7 +60,7 @@ class Retired(NamedTuple):
 
     Attributes
     ----------
-    numbers : int64 (n,), rising: what those that are over are called for good.
+    numbers : int64 (n,), rising: what those that are over, or closed, are called for good.
     inference : what is known of them, numbered from 0 on.
     evicted : how many others had to go before their time.
     """
@@ -179,8 +180,9 @@ class Engine:
 
         No later segment could belong to them (docs/inference.md, 2), so it changes nothing of the others when
         that is done. But where there are more than ``most`` connections then, others have to go before their
-        time, until there are a quarter less: those that are half open first, then those that are closed, the
-        oldest of each first, and then those that were silent for the longest time. These are only counted.
+        time, until there are a quarter less: those that are half open first, then those that are closed, then
+        those in TIME_WAIT, then the rest, those that were silent for the longest time first. Of these, those
+        that are closed are handed out too; the others are only counted.
 
         Parameters
         ----------
@@ -192,71 +194,80 @@ class Engine:
         with np.errstate(over="ignore"):
             grow(self._memory.log, self._count("entry_count") + 8 * flows)
             self._forget(now, gone)
-            over, evicted = np.flatnonzero(gone), self._too_many(gone, most)
+            evicted = self._too_many(gone, most, now)
+            over = np.sort(np.concatenate((np.flatnonzero(gone), evicted[self._are_closed(evicted)])))
             numbers, part = self.numbers[over], self._part(over)
             if len(evicted):
                 gone[evicted] = 1
                 self._forget(now, gone)
             if gone.any():
                 self._keep(np.flatnonzero(gone == 0))
-        return Retired(numbers, part, len(evicted))
+        return Retired(numbers, part, int(gone.sum()) - len(over))
 
     def _forget(self, now: int, gone: Array) -> None:
         step.forget(*self._memory[1:], now, gone)
 
-    def _too_many(self, gone: Array, most: int | None) -> Array:
+    def _too_many(self, gone: Array, most: int | None, now: int) -> Array:
         """The places of those that have to make room."""
         places = np.flatnonzero(gone == 0)
         if most is None or len(places) <= most:
             return places[:0]
-        flows = self._memory.flows[places]
-        states = self._memory.sockets["state"][: 2 * len(gone)].reshape(-1, 2)[places]
-        half_open = np.isin(states, (State.SYN_SENT, State.SYN_RECV)).any(axis=1)
-        closed = (states == State.CLOSE).all(axis=1)
-        rank = np.where(half_open, 0, np.where(closed, 1, 2))
-        order = np.lexsort((np.where(half_open, flows["start"], flows["end"]), rank))
+        self._expire(now)
+        starts, ends = (self._memory.flows[name][places] for name in ("start", "end"))
+        half_open = np.isin(self._states(places), (State.SYN_SENT, State.SYN_RECV)).any(axis=1)
+        closing = np.isin(self._states(places), (State.CLOSE, State.TIME_WAIT)).all(axis=1)
+        rank = np.select([half_open, self._are_closed(places), closing], [0, 1, 2], 3)
+        order = np.lexsort((np.where(half_open, starts, ends), rank))
         return np.asarray(places[order[: len(places) - most + most // 4]])
+
+    def _states(self, places: Array) -> Array:
+        """uint8 of shape (n, 2): the states of the sides of some connections."""
+        sockets = self._memory.sockets["state"]
+        return np.stack((sockets[2 * places], sockets[2 * places + 1]), axis=1)
+
+    def _are_closed(self, places: Array) -> Array:
+        """Whether both sides are, of some connections."""
+        return np.asarray((self._states(places) == State.CLOSE).all(axis=1))
 
     def _part(self, places: Array) -> Inference:
         """What is known of some connections, numbered from 0 on."""
-        memory, conduct = self._copied(places), self._conduct.part(places)
-        heads = np.ascontiguousarray(memory.sockets["head"][: 2 * len(places)])
+        flows, sockets = self._memory.flows[places], self._memory.sockets[_sides_of(places)]
+        self._renumber(flows, places)
+        log, count = self._entries(sockets)
+        heads = np.ascontiguousarray(sockets["head"])
+        conduct = self._conduct.part(places).of(len(places))
         return Inference(
-            _public(memory.flows[: len(places)], CONNECTIONS),
-            _public(memory.sockets[: 2 * len(places)], SIDES),
-            _rows(heads, memory.log, int(memory.core["entry_count"][0])),
-            0,
-            0,
-            *conduct.of(len(places)),
+            _public(flows, CONNECTIONS), _public(sockets, SIDES), _rows(heads, log, count), 0, 0, *conduct
         )
 
     def _keep(self, places: Array) -> None:
-        """Remember only those connections."""
-        memory = self._copied(places)
-        step.rehash(memory.flows, memory.core, memory.slots)
-        self._memory, self._conduct = memory, self._conduct.part(places)
+        """Remember only those connections, in the memory that they are in."""
+        _slots, flows, sockets, _log, core = self._memory
+        keep(sockets, _sides_of(places))
+        log, entries = self._entries(sockets[: 2 * len(places)])
+        moved = flows[places]
+        self._renumber(moved, places)
+        keep(flows, places)
+        flows[: len(places)] = moved
+        grow(sockets, 2 * len(flows))
+        core["flow_count"], core["entry_count"] = len(places), entries
+        core["free_entry"], core["free_entries"] = -1, 0
+        slots = np.full(1 << max(12, (2 * len(flows)).bit_length()), -1, np.int32)
+        step.rehash(flows, core, slots)
+        self._memory, self._conduct = Memory(slots, flows, sockets, log, core), self._conduct.part(places)
 
-    def _copied(self, places: Array) -> Memory:
-        """Memory that holds nothing but those connections; the table is still empty."""
-        count, old = len(places), self._memory
-        flows = np.zeros(count + count // 4 + 1_024, old.flows.dtype)
-        flows[:count] = old.flows[places]
+    def _renumber(self, flows: Array, places: Array) -> None:
+        """Have copies of the flows at ``places`` name each other by where they are now."""
         moved = np.full(self._count("flow_count") + 2, -1, np.int32)  # the last two serve -2 and -1
-        moved[-2], moved[places] = FORGOTTEN, np.arange(count)
+        moved[-2], moved[places] = FORGOTTEN, np.arange(len(places))
         for name in ("older", "before", "newer"):
-            flows[name][:count] = moved[flows[name][:count]]
-        sockets = np.zeros(2 * len(flows), old.sockets.dtype)
-        sockets[: 2 * count].reshape(-1, 2)[:] = old.sockets[: 2 * self._count("flow_count")].reshape(-1, 2)[
-            places
-        ]
+            flows[name] = moved[flows[name]]
+
+    def _entries(self, sockets: Array) -> tuple[Array, int]:
+        """A log of its own for some sockets, and how many entries are in it."""
         used = self._count("entry_count") - self._count("free_entries")
         log = np.zeros(used + ENTRIES_PER_SEGMENT, ENTRIES)
-        core = old.core.copy()
-        core["flow_count"] = count
-        core["entry_count"] = step.copy_entries(sockets[: 2 * count], old.log, log)
-        core["free_entry"], core["free_entries"] = -1, 0
-        size = 1 << max(12, (2 * len(flows)).bit_length())
-        return Memory(np.full(size, -1, np.int32), flows, sockets, log, core)
+        return log, int(step.copy_entries(sockets, self._memory.log, log))
 
     @property
     def nbytes(self) -> int:
@@ -289,3 +300,8 @@ def _public(records: Array, dtype: np.dtype[Any]) -> Array:
     """A copy of the columns that ``dtype`` names: the first bytes of each record, see ``memory``."""
     rows = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
     return np.ascontiguousarray(rows[:, : dtype.itemsize]).view(dtype).reshape(len(records))
+
+
+def _sides_of(places: Array) -> Array:
+    """The places of the sides of connections."""
+    return np.stack((2 * places, 2 * places + 1), axis=1).reshape(-1)

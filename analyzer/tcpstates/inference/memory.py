@@ -209,6 +209,18 @@ def grow(array: np.ndarray, needed: int) -> None:
         array.resize(max(needed, len(array) + more), refcheck=False)
 
 
+def keep(array: np.ndarray, places: np.ndarray) -> None:
+    """Keep only the records at ``places``, which rise, in place; beyond them there is some room, of zeros.
+
+    As for ``grow``, nothing else may hold the array.
+    """
+    for start in range(0, len(places), _AT_ONCE):
+        part = places[start : start + _AT_ONCE]
+        array[start : start + len(part)] = array[part]
+    array.resize(min(len(array), len(places) + len(places) // 4 + 1_024), refcheck=False)
+    array[len(places) :] = np.zeros((), array.dtype)
+
+
 def cut(array: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
     """The first fields of the first ``count`` records, as ``dtype`` has them, in the memory of ``array``.
 

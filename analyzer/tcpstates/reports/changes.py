@@ -45,13 +45,14 @@ class Changes:
         self._told = np.zeros((0, 2), np.int64)  # when each side entered the state that was told last
         self._states = np.zeros((0, 2), np.uint8)
 
-    def since(self, log: Log, numbers: np.ndarray) -> list[Change]:
-        """What is new in ``log``, in the order of time.
+    def since(self, log: Log, numbers: np.ndarray, most: int | None = None) -> tuple[list[Change], int]:
+        """What is new in ``log``, in the order of time, and how much more there is than is told.
 
         Parameters
         ----------
         log : the connections as they are now.
         numbers : int64 (n,), rising: what each is called for good.
+        most : how many changes are told; all if None.
         """
         told, states = self._before(numbers)
         sides, rows = log.side_of_row, log.transitions
@@ -65,7 +66,9 @@ class Changes:
         last = log.last_rows
         self._numbers = numbers.copy()
         self._told, self._states = rows["start"][last].reshape(-1, 2), log.state[last].reshape(-1, 2)
-        return list(_changes(log, numbers, chosen, states, set(corrected.tolist())))
+        left_out = 0 if most is None else max(len(chosen) - most, 0)
+        chosen = chosen[: len(chosen) - left_out]
+        return list(_changes(log, numbers, chosen, states, set(corrected.tolist()))), left_out
 
     def _before(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What each side of these connections was told to be in, and since when."""
