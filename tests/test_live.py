@@ -327,6 +327,46 @@ def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
     assert peak < 500 << 20, f"{peak >> 20} MB"
 
 
+@pytest.mark.parametrize("seconds", [10, pytest.param(3_600, marks=pytest.mark.soak)])
+def test_memory_is_flat_while_200_connections_a_second_come(hosts: Wire, seconds: int) -> None:
+    """Opened and closed by real sockets; none is lost; memory stays as it was after ten minutes."""
+    process = run_in(hosts.client, "live", "-i", "eth0", "--json", "-f", "port 8080")
+    opened: list[int] = []
+    reader = threading.Thread(target=lambda: _count_opened(process, opened))
+    reader.start()
+    _await_start(process)
+    listener, sizes = hosts.listen(8080), []
+    began = time.monotonic()
+    for number in range(200 * seconds):
+        client, server = hosts.connect(listener)
+        abort(client) if number % 50 == 0 else client.close()
+        server.close()
+        time.sleep(max(began + number / 200 - time.monotonic(), 0))
+        if number % 2_000 == 0:
+            sizes.append(_memory(process.pid))
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    process.wait(300)
+    reader.join()
+    print(f"{number / (time.monotonic() - began):.0f} a second; MB: {[size >> 20 for size in sizes[::6]]}")
+    assert len(opened) == 200 * seconds
+    if seconds > 1_200:
+        assert max(sizes[-60:]) <= 1.1 * max(sizes[60:120])
+
+
+def _count_opened(process: subprocess.Popen[str], opened: list[int]) -> None:
+    for line in process.stdout or ():
+        change = json.loads(line)
+        if change["new"] == "SYN_SENT":
+            opened.append(change["conn"])
+
+
+def _memory(pid: int) -> int:
+    """What the process holds now."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) << 10
+
+
 def _await_start(process: subprocess.Popen[str]) -> None:
     """Until it says that it has begun."""
     assert process.stderr is not None
