@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
+from logs import OPENING_CLIENT, OPENING_SERVER, SERVER, LogBuilder, leaked, normal_close
 from tcpstates.reports.outcomes import RULES, SEVERITY, outcomes
 from tcpstates.reports.thresholds import stuck_thresholds
-from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES
+from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Known, TunnelKind
 
 SILENT: dict[str, Any] = {"frames": 0}
 
@@ -108,6 +108,21 @@ def test_half_open_blames_the_client() -> None:
 def test_a_handshake_completed_late_is_not_half_open() -> None:
     server = "0 UNKNOWN first_frame, 0.05 SYN_RECV sent_syn_ack, 9 ESTABLISHED received_ack_of_syn"
     assert one(OPENING_CLIENT, server, server_side={"syn_acks": 3}) == ("open", "")
+
+
+@pytest.mark.parametrize(("tunnel", "culprit"), [(0, "server"), (TunnelKind.VXLAN << 56, "network")])
+def test_a_full_queue_explains_unanswered_syns_to_that_listener_alone(tunnel: int, culprit: str) -> None:
+    """Equal inner addresses of another tunnel are another host's."""
+    waiting = "0 UNKNOWN first_frame, 0.05 SYN_RECV sent_syn_ack"
+    builder = LogBuilder().connection(OPENING_CLIENT, waiting, client_side={"known": Known.ACK})
+    builder.connection(
+        "0 SYN_SENT sent_syn",
+        "0 UNKNOWN first_frame",
+        endpoints=("10.0.0.1:40001", SERVER),
+        client_side={"syns": 3, "tunnel": tunnel},
+        server_side={**SILENT, "tunnel": tunnel},
+    )
+    assert judged(builder) == [("half_open", "server"), ("no_answer", culprit)]
 
 
 def test_timed_out() -> None:

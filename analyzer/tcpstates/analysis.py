@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tcpstates.capture.ahead import Decoded, ahead, decode, may_run_ahead
-from tcpstates.capture.files import CaptureReader
+from tcpstates.capture.files import CaptureReader, listed
 from tcpstates.capture.ordering import Sorter
 from tcpstates.capture.watching import Watch
 from tcpstates.connection import Connection
@@ -108,30 +108,20 @@ def analyze(
     """
     thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
-    sources = _listed(source)
+    sources = listed(source)
     reading = Reading.of(sources, timers, checksums, decoder, filter)
     reader = CaptureReader(sources, _watch(sources, follow, stop))
     sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
     others = _dialects() if dialects else None
     decoded = decode(reader, sorter, frames)
-    if (
-        may_run_ahead(threads) and reader.bytes_total is not None and not follow
-    ):  # else it comes as it happens
+    is_all_there = reader.bytes_total is not None and not follow
+    if may_run_ahead(threads) and is_all_there:
         decoded = ahead(decoded)
     segments = _feed(decoded, reader.bytes_total, engine, others, progress or (lambda read, total: None))
     result = engine.close(frames.last_time)
-    log = Log(
-        result.connections,
-        result.sides,
-        result.transitions,
-        frames.first_time,
-        frames.last_time,
-        tuple(map(str, reader.names)),
-        result.conduct,
-        result.resets,
-        others.finish(result.sides) if others else None,
-    )
+    words = others.finish(result.sides) if others else None
+    log = Log.of(result, frames.first_time, frames.last_time, tuple(map(str, reader.names)), words)
     return Analysis(
         log=log,
         counts=Counts(
@@ -151,20 +141,15 @@ def analyze(
     )
 
 
-def _listed(source: Any) -> list[Any]:
-    is_one = isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
-    return [source] if is_one else list(source)
-
-
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{name} cannot be {value!r}; use one of {', '.join(known)}")
 
 
-def _watch(source: Any, follow: bool, stop: Callable[[], bool] | None) -> Watch | None:
+def _watch(sources: Sequence[Any], follow: bool, stop: Callable[[], bool] | None) -> Watch | None:
     """When to wait and when to stop; None where neither is asked for."""
-    if follow and isinstance(source, (list, tuple)) and len(source) > 1:
-        raise UsageError(f"one capture can be followed, not {len(source)}; give the one that grows")
+    if follow and len(sources) > 1:
+        raise UsageError(f"one capture can be followed, not {len(sources)}; give the one that grows")
     return Watch(follow, stop or (lambda: False)) if follow or stop is not None else None
 
 

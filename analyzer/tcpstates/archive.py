@@ -54,10 +54,7 @@ class Archive:
     def _thin_out(self, now: int) -> None:
         """Keep three quarters of what is allowed at most."""
         numbers, whole = joined(self._parts)
-        log = Log(
-            whole.connections, whole.sides, whole.transitions, int(whole.connections["start"].min()), now,
-            conduct=whole.conduct, resets=whole.resets,
-        )  # fmt: skip
+        log = Log.of(whole, int(whole.connections["start"].min()), now)
         found = outcomes(log, self._stuck_after)
         keep = found.severity > 0
         keep[np.flatnonzero(keep)[: -(self._most * 3 // 4)]] = False

@@ -253,7 +253,7 @@ def report(output: Path, fail_on: str | None, **given: Any) -> int:
 
     check()
     _check_output(output, given["captures"])
-    analysis = _analyze(**given)
+    analysis = _analyze(**given, dialects=False)
     analysis.report(output)
     return _status(analysis, fail_on)
 
@@ -276,14 +276,11 @@ def live(interfaces: tuple[str, ...], as_json: bool, lines: bool, fail_on: str |
 
 def _conclude(last: Any, written: Path | None, fail_on: str | None, stream: Any) -> int:
     """What ``analyze`` would say of what was captured."""
-    from rich.console import Console
-
     from tcpstates.show.terminal import print_summary
 
     for line in (*_left_out(last.analysis), *last.notes):
         _say(line)
-    console = Console(file=stream, width=None if stream.isatty() else 80)
-    print_summary(last.analysis.summary, console, [str(written or "CAPTURE")])
+    print_summary(last.analysis.summary, _console(stream), [str(written or "CAPTURE")])
     return _status(last.analysis, fail_on)
 
 
@@ -440,8 +437,9 @@ def _width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _console() -> Any:
+def _console(stream: Any = None) -> Any:
     """Where rich prints to: coloured only in a terminal, and there not with NO_COLOR."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 80, soft_wrap=False)
+    stream = stream or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else 80)

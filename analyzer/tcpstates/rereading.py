@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from tcpstates.capture.ahead import decode
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.capture.filters import Filter
@@ -129,10 +130,10 @@ def _noted(
     frames = reading.new_decoder()
     engine = Engine(profile_named(reading.timers), checksums=reading.checksums)
     numbers = np.full(1, -1)  # the engine's number of a connection -> the log's, -1 for one not asked for
-    for block in Sorter().blocks(CaptureReader(captures).blocks()):
-        segments = frames.decode(block)
+    for decoded in decode(CaptureReader(captures), Sorter(), frames):
+        segments = decoded.segments
         segments = segments[_is_of(segments, wanted) & (segments["time"] <= log.end)]
-        notes: np.ndarray = engine.feed(segments, frames.errors[_is_of(frames.errors, wanted)])
+        notes: np.ndarray = engine.feed(segments, decoded.errors[_is_of(decoded.errors, wanted)])
         if not len(segments):
             continue
         numbers = _numbered(numbers, segments, notes, which)

@@ -342,17 +342,8 @@ class Live:
         if whole:
             numbers, result = self._archive.joined(numbers, result)
         start = self._now if frames.first_time == NO_TIME else frames.first_time
-        transitions = self._drops.doubt(result.transitions)
-        log = Log(
-            result.connections,
-            result.sides,
-            transitions,
-            start,
-            self._now,
-            self.interfaces,
-            result.conduct,
-            result.resets,
-        )
+        result = result._replace(transitions=self._drops.doubt(result.transitions))
+        log = Log.of(result, start, self._now, self.interfaces)
         counts = Counts(
             frames.frames,
             self._segments,

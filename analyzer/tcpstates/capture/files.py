@@ -84,7 +84,7 @@ class CaptureReader:
     """
 
     def __init__(self, sources: Source | Iterable[Source], watch: Watch | None = None) -> None:
-        self._files = _in_order_of_time(_listed(sources), watch)
+        self._files = _in_order_of_time(listed(sources), watch)
         self._merger = Merger(self._files)
         self.names = [file.name for file in self._files]
 
@@ -227,7 +227,8 @@ class _File:
         self.damage = Damage(self.name, self._offset + position, self._frames_read, what)
 
 
-def _listed(sources: Source | Iterable[Source]) -> list[Source]:
+def listed(sources: Source | Iterable[Source]) -> list[Source]:
+    """One source or several, as a list."""
     if isinstance(sources, (str, os.PathLike)):
         return [sources]
     if hasattr(sources, "read"):

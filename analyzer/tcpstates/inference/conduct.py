@@ -17,7 +17,7 @@ import dpkt.tcp
 import numpy as np
 
 from tcpstates.compiled import inlined, inner, kernel
-from tcpstates.inference.memory import cut, grow
+from tcpstates.inference.memory import cut, grow, sides_of
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,8 +76,7 @@ class Conduct:
 
     def part(self, connections: Array) -> Conduct:
         """The conduct of the sides of some connections, by their places, numbered anew."""
-        chosen = np.repeat(2 * connections, 2)
-        chosen[1::2] += 1
+        chosen = sides_of(connections)
         grow(self._sides, int(chosen.max(initial=-1)) + 1)
         part = Conduct()
         part._sides = np.zeros(max(len(chosen), 1 << 11), CONDUCT)

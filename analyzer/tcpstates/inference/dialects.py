@@ -16,6 +16,17 @@ from tcpstates.schema import DIALECTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+#: Where one connection's streams (Wireshark's) or records (Zeek's) are.
+PLACES = np.dtype(
+    [
+        ("root", "i4"),  # the first connection between the same two ends
+        ("newest", "i4"),  # of a root: the newest one between these ends, -1 for none yet
+        ("first", "i4"),  # the one that the connection's first frame is in
+        ("later", "u1"),  # whether later frames are in another one
+    ],
+    align=True,
+)
+
 #: TCP ports that Zeek's default scripts name as a server's (``likely_server_ports``).
 SERVER_PORTS = (
     *(
@@ -53,10 +64,10 @@ class Dialects:
 
     def __init__(self) -> None:
         self._streams, self._stream_count = np.zeros(1 << 10, wireshark.STREAMS), np.zeros(1, np.int64)
-        self._places_of_streams = np.zeros(1 << 10, wireshark.PLACES)
+        self._places_of_streams = np.zeros(1 << 10, PLACES)
         self._records, self._record_count = np.zeros(1 << 10, zeek.RECORDS), np.zeros(1, np.int64)
         self._ends = np.zeros(1 << 11, zeek.ENDS)
-        self._places_of_records = np.zeros(1 << 10, zeek.PLACES)
+        self._places_of_records = np.zeros(1 << 10, PLACES)
         self._server_ports = np.zeros(1 << 16, np.uint8)
         self._server_ports[list(SERVER_PORTS)] = 1
 

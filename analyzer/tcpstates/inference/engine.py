@@ -22,6 +22,7 @@ from tcpstates.inference.memory import (
     grow,
     keep,
     new_memory,
+    sides_of,
 )
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
@@ -231,7 +232,7 @@ class Engine:
 
     def _part(self, places: Array) -> Inference:
         """What is known of some connections, numbered from 0 on."""
-        flows, sockets = self._memory.flows[places], self._memory.sockets[_sides_of(places)]
+        flows, sockets = self._memory.flows[places], self._memory.sockets[sides_of(places)]
         self._renumber(flows, places)
         log, count = self._entries(sockets)
         heads = np.ascontiguousarray(sockets["head"])
@@ -243,7 +244,7 @@ class Engine:
     def _keep(self, places: Array) -> None:
         """Remember only those connections, in the memory that they are in."""
         _slots, flows, sockets, _log, core = self._memory
-        keep(sockets, _sides_of(places))
+        keep(sockets, sides_of(places))
         log, entries = self._entries(sockets[: 2 * len(places)])
         moved = flows[places]
         self._renumber(moved, places)
@@ -300,8 +301,3 @@ def _public(records: Array, dtype: np.dtype[Any]) -> Array:
     """A copy of the columns that ``dtype`` names: the first bytes of each record, see ``memory``."""
     rows = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
     return np.ascontiguousarray(rows[:, : dtype.itemsize]).view(dtype).reshape(len(records))
-
-
-def _sides_of(places: Array) -> Array:
-    """The places of the sides of connections."""
-    return np.stack((2 * places, 2 * places + 1), axis=1).reshape(-1)

@@ -56,6 +56,7 @@ SOCKETS = _extend(
         ("sent_at", "i8"),  # the last transmission of the oldest that the peer must acknowledge
         ("backoff", "i8"),  # the interval before it, ns
         ("icmp_time", "i8"),  # of the last ICMP error about a segment of its
+        ("leap_time", "i8"),  # a bare ACK that begins one number beyond what was captured
         ("head", "i4"),  # its first and last entry in the log
         ("tail", "i4"),
         ("happened", "u4"),  # bit set of states.Event
@@ -83,7 +84,6 @@ SOCKETS = _extend(
         ("ack_of_fin_file", "i4"),
         ("control_file", "i4"),
         ("first_control_file", "i4"),
-        ("leap_time", "i8"),  # a segment that begins one number beyond what was captured
         ("leap_frame", "u4"),
         ("leap_file", "i4"),
         ("leap_end", "u4"),
@@ -111,11 +111,11 @@ KNOWS_SACK = 8
 MISSED_FRAMES = 16  # the peer acknowledged more than was captured; a FIN may have been in it
 OPEN_FOR_SURE = 32  # it acted on its third ACK: a late SYN-ACK of its changes nothing
 HELD = 64  # it acknowledged data in FIN_WAIT2: a process holds it, no FIN timeout
-DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_EXACT = 128  # the RST that it accepted had the very number that it expected
+DOUBTS_THIRD_ACK = 256  # it repeated its SYN-ACK after one: full accept queue, or a loss
 RESET_HAS_ACK = 512  # reset_ack holds
-KNOWS_TIMESTAMP = 2048  # ts_recent holds
 LEAPT_AT_FIN = 1024  # the leap was its answer to the peer's FIN: if its own FIN came before, they crossed
+KNOWS_TIMESTAMP = 2048  # ts_recent holds
 
 NO_FIN, FIN_SEEN, FIN_INFERRED = 0, 1, 2
 
@@ -207,6 +207,11 @@ def grow(array: np.ndarray, needed: int) -> None:
     if needed > len(array):
         more = len(array) // (2 if array.nbytes < _LARGE else 16)
         array.resize(max(needed, len(array) + more), refcheck=False)
+
+
+def sides_of(connections: np.ndarray) -> np.ndarray:
+    """The places of the sides of connections (both int64), the client's before the server's."""
+    return np.stack((2 * connections, 2 * connections + 1), axis=1).reshape(-1)
 
 
 def keep(array: np.ndarray, places: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.inference.engine import Inference
+from tcpstates.inference.memory import sides_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,7 +48,7 @@ def chosen(numbers: Array, whole: Inference, keep: Array | None = None) -> tuple
     order = places[np.argsort(numbers[places], kind="stable")]
     place = np.full(len(numbers) + 1, -1, np.int32)
     place[order] = np.arange(len(order))
-    sides = np.stack((2 * order, 2 * order + 1), axis=1).reshape(-1)
+    sides = sides_of(order)
     connections, transitions = whole.connections[order], whole.transitions
     connections["older"] = place[connections["older"]]
     transitions = transitions[place[transitions["conn"]] >= 0]

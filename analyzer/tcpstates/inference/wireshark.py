@@ -40,17 +40,6 @@ STREAMS = np.dtype(
     align=True,
 )
 
-#: Where the streams of one connection are.
-PLACES = np.dtype(
-    [
-        ("root", "i4"),  # the first connection between the same two ends
-        ("newest", "i4"),  # of a root: the newest stream between these ends, -1 for none yet
-        ("first", "i4"),  # the stream that the connection's first frame is in
-        ("later", "u1"),  # whether later frames are in another one
-    ],
-    align=True,
-)
-
 
 @inner
 def _end(s):
@@ -136,7 +125,7 @@ def observe(
 
     Parameters
     ----------
-    places : PLACES array, one for each connection
+    places : dialects.PLACES array, one for each connection
     streams : STREAMS array
     counts : int64 array (1,), how many streams there are
     flows : FLOWS array, the engine's connections

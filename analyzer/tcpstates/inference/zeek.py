@@ -101,17 +101,6 @@ ENDS = np.dtype(
     align=True,
 )
 
-#: Where the records of one connection are.
-PLACES = np.dtype(
-    [
-        ("root", "i4"),  # the first connection between the same two ends
-        ("newest", "i4"),  # of a root: the newest record between these ends, -1 for none yet
-        ("first", "i4"),  # the record that the connection's first frame is in
-        ("later", "u1"),  # whether later frames are in another one
-    ],
-    align=True,
-)
-
 _MORE = ord(MORE_LETTERS)
 _A, _C, _D, _F, _G, _H, _I, _Q, _R, _S, _T, _W, _FLIP = (ord(letter) for letter in "ACDFGHIQRSTW^")
 
@@ -710,7 +699,7 @@ def observe(
 
     Parameters
     ----------
-    places : PLACES array, one for each connection
+    places : dialects.PLACES array, one for each connection
     records, ends : RECORDS and ENDS arrays, two ends for each record
     counts : int64 array (1,), how many records there are
     server_ports : uint8 array (65536,), 1 for those that Zeek takes for a server's

@@ -135,17 +135,21 @@ class Facts:
         return np.reshape(self.log.conduct["known"] & Known.ACK != 0, (-1, 2))
 
     @cached_property
+    def completed(self) -> np.ndarray:
+        """Whether that side was ever open."""
+        return self.ever(State.ESTABLISHED, *CLOSING_STATES)
+
+    @cached_property
     def half_open(self) -> Stays:
         """Stays in SYN_RECV that came to nothing, though they lasted or the SYN-ACK was repeated."""
-        completed = self.ever(State.ESTABLISHED, *CLOSING_STATES)
-        stays = self.stays(State.SYN_RECV, among=~completed).of(Side.SERVER)
+        stays = self.stays(State.SYN_RECV, among=~self.completed).of(Side.SERVER)
         repeated = server(self.log.per_side("syn_acks")) > 1
         return stays.where((stays.lasted >= HALF_OPEN_AFTER) | repeated[stays.conn])
 
     @cached_property
     def endpoints(self) -> np.ndarray:
-        """int64 per side: the same number for the same address and port."""
-        return np.asarray((self.log.addresses.codes << 16) + self.log.sides["port"])
+        """int64 per side: the same number for the same address, within its tunnel, and port."""
+        return np.asarray((self.log.places.codes << 16) + self.log.sides["port"])
 
     @cached_property
     def attempts(self) -> Stays:

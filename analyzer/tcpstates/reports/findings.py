@@ -149,7 +149,7 @@ def clients_involved(log: Log, groups: Groups) -> list[str]:
 
 def _involved(log: Log, top: list[int], counts: list[int], clients: int) -> str:
     known = [(place, count) for place, count in zip(top, counts, strict=True) if place >= 0]
-    hosts = [(log.addresses.text(int(log.places.address[place])), count) for place, count in known]
+    hosts = [(log.host(place), count) for place, count in known]
     names = [name if count == 1 else f"{name} ({count:,})" for name, count in hosts]
     more = f" and {clients - len(known):,} more" if clients > len(known) else ""
     return ", ".join(names) + more

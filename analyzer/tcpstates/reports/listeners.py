@@ -26,10 +26,10 @@ class Listening(NamedTuple):
 
 def listening(log: Log) -> Listening:
     """The changes of every endpoint, each other than the one before it."""
-    answers, refusals = _answers(log), _refusals(log)
-    sides = log.side_of_row[np.concatenate((answers, refusals))]
+    answers, refused = _answers(log), refusals(log)
+    sides = log.side_of_row[np.concatenate((answers, refused))]
     sides[len(answers) :] ^= 1  # the client's row tells of the server
-    time = log.transitions["start"][np.concatenate((answers, refusals))]
+    time = log.transitions["start"][np.concatenate((answers, refused))]
     begins = np.arange(len(sides)) < len(answers)
     endpoint = log.places.codes[sides] * _PORTS + log.sides["port"][sides]
     order = np.lexsort((begins, time, endpoint))
@@ -44,7 +44,7 @@ def _answers(log: Log) -> np.ndarray:
     return np.extract(held, sent)
 
 
-def _refusals(log: Log) -> np.ndarray:
+def refusals(log: Log) -> np.ndarray:
     """The clients' transitions that a RST to their SYN made."""
     reset = np.flatnonzero(log.transitions["cause"] == Event.RECEIVED_RST)
     held = (log.previous[reset] == State.SYN_SENT) & (log.transitions["side"][reset] == Side.CLIENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,21 @@ class Log:
     conduct: np.ndarray = field(default_factory=lambda: np.zeros(0, CONDUCT))
     resets: np.ndarray = field(default_factory=lambda: np.zeros(0, RESETS))
     dialects: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        result: Any,
+        start: int,
+        end: int,
+        files: tuple[str, ...] = (),
+        dialects: np.ndarray | None = None,
+    ) -> Log:
+        """The log of what an engine inferred (its ``Inference``), of a capture from ``start`` to ``end``."""
+        return cls(
+            result.connections, result.sides, result.transitions, start, end, files,
+            result.conduct, result.resets, dialects,
+        )  # fmt: skip
 
     @cached_property
     def state(self) -> np.ndarray:
@@ -110,6 +126,10 @@ class Log:
     def places(self) -> Places:
         """Every side's address within its tunnel: what tells hosts apart."""
         return Places.of(self.addresses, self.sides["tunnel"])
+
+    def host(self, place: int) -> str:
+        """The address of one of ``places``, written out."""
+        return self.addresses.text(int(self.places.address[place]))
 
     def per_side(self, name: str) -> np.ndarray:
         """A field of ``sides``, of shape (connections, 2)."""

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tcpstates.reports.facts import Facts, client, server
-from tcpstates.reports.log import CLOSING_STATES, Log
-from tcpstates.states import Event, State
-
-_PORTS = 1 << 16
+from tcpstates.reports.listeners import refusals
+from tcpstates.reports.log import Log
+from tcpstates.states import State
 
 
 class Pattern(NamedTuple):
@@ -66,17 +65,12 @@ class Traffic:
     @cached_property
     def endpoint(self) -> np.ndarray:
         """A key of the server and its port."""
-        return np.asarray(self.server * _PORTS + self.server_port)
+        return self.facts.endpoints[1::2]
 
     @cached_property
     def attempted(self) -> np.ndarray:
         """bool: a SYN of the client was captured."""
         return client(self.log.per_side("syns")) > 0
-
-    @cached_property
-    def completed(self) -> np.ndarray:
-        """bool, shape (connections, 2): the side was ever open."""
-        return self.facts.ever(State.ESTABLISHED, *CLOSING_STATES)
 
     @cached_property
     def answered(self) -> np.ndarray:
@@ -86,11 +80,8 @@ class Traffic:
     @cached_property
     def refused(self) -> np.ndarray:
         """bool: a RST answered the client's SYN."""
-        log = self.log
-        rows = np.flatnonzero(log.transitions["cause"] == Event.RECEIVED_RST)
-        rows = rows[(log.previous[rows] == State.SYN_SENT) & (log.transitions["side"][rows] == 0)]
         refused = np.zeros(len(self.start), bool)
-        refused[log.transitions["conn"][rows]] = True
+        refused[self.log.transitions["conn"][refusals(self.log)]] = True
         return refused
 
     @cached_property
@@ -104,10 +95,6 @@ class Traffic:
         """int64, shape (connections, 2): ``records`` other than SYN, SYN-ACK and RST."""
         control = sum(self.log.per_side(name).astype(np.int64) for name in ("syns", "syn_acks", "rsts"))
         return np.asarray(np.maximum(self.records - control, 0))
-
-    def name(self, place: int) -> str:
-        """The address of a place, written out."""
-        return self.log.addresses.text(int(self.log.places.address[place]))
 
     def age(self) -> np.ndarray:
         """int64: from the connection's first frame to the end of the capture, ns."""

@@ -87,7 +87,7 @@ def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer
         f"{_but_closed(closed)}"
         f"{_outlook(since, a_minute, traffic.log.end)}"
     )
-    host = traffic.name(traffic.server[now.conn[0]])
+    host = traffic.log.host(traffic.server[now.conn[0]])
     port = int(traffic.server_port[now.conn[0]])
     return pattern_of(
         traffic, "leak", now.conn[order], at=server_of(traffic, now.conn), severity="error",
@@ -157,7 +157,7 @@ def _exhaustion(traffic: Traffic, conn: np.ndarray, ports: int, most: int, when:
     return pattern_of(
         traffic, "port_exhaustion", conn, at=server_of(traffic, conn, client), severity="warning",
         culprit="client", measured=(most, PORTS_IN_USE * ports, "ports in use"), explanation=text,
-        check=on_host(traffic.name(client), command),
+        check=on_host(traffic.log.host(client), command),
     )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def _race(traffic: Traffic, conn: np.ndarray, when: np.ndarray, idle: int) -> Pa
         f"client's. Let the client drop idle connections first, before {duration(idle)}, or repeat such a "
         "request on a new one."
     )
-    host = traffic.name(traffic.server[conn[0]])
+    host = traffic.log.host(traffic.server[conn[0]])
     return pattern_of(
         traffic, "idle_timeout_race", conn, at=server_of(traffic, conn), severity="warning",
         culprit="server", measured=(len(conn), RACE_AT_LEAST, "connections"), explanation=text,

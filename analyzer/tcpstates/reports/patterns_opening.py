@@ -36,7 +36,7 @@ def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
     syns = client(traffic.log.per_side("syns"))
     alone = (syns == 1) & (client(traffic.records) == 1) & ~traffic.refused
     half_open = np.flatnonzero(alone & (traffic.age() >= FLOOD_AGE))
-    others = np.flatnonzero(traffic.attempted & client(traffic.completed) & ~alone)
+    others = np.flatnonzero(traffic.attempted & client(traffic.facts.completed) & ~alone)
     completed = Lookup(traffic.endpoint, others)
     for rows in crowds(traffic.endpoint[half_open], FLOOD_AT_LEAST):
         conn = half_open[rows]
@@ -68,7 +68,7 @@ def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pat
         f"{len(conn):,} SYNs came to this server and were not followed up, up to {most:,} within 10 s, "
         f"{spread}; {_others(completed)} completed meanwhile."
     )
-    host = traffic.name(traffic.server[conn[0]])
+    host = traffic.log.host(traffic.server[conn[0]])
     command = "nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDrop; sysctl net.ipv4.tcp_syncookies"
     only = int(sources[0]) if len(sources) == 1 else -1
     return pattern_of(
@@ -88,7 +88,7 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
     """Listeners that ignore SYNs or final ACKs while they accept other connections: a queue is full."""
     repeated_syn = client(traffic.log.per_side("syns")) > 1
     # The handshake is complete on the wire, and yet the server repeats its SYN-ACK
-    repeated_answer = (server(traffic.log.per_side("syn_acks")) > 1) & client(traffic.completed)
+    repeated_answer = (server(traffic.log.per_side("syn_acks")) > 1) & client(traffic.facts.completed)
     ignored = traffic.attempted & ~traffic.refused & (repeated_syn | repeated_answer)
     ignored = np.flatnonzero(ignored)
     attempts = Lookup(traffic.endpoint, np.flatnonzero(traffic.attempted))
@@ -97,7 +97,7 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
         to_it = attempts.of(traffic.endpoint[conn[0]])
         start = traffic.start[to_it]
         meanwhile = to_it[(start >= traffic.start[conn].min()) & (start <= traffic.start[conn].max())]
-        accepted = traffic.completed[np.setdiff1d(meanwhile, conn)].all(axis=1).sum()
+        accepted = traffic.facts.completed[np.setdiff1d(meanwhile, conn)].all(axis=1).sum()
         ignored_share = len(conn) / len(meanwhile)
         loss = _loss(traffic, meanwhile)
         if accepted and ignored_share >= max(BACKLOG_SHARE, BACKLOG_TIMES_LOSS * loss):
@@ -124,7 +124,7 @@ def _overflow(traffic: Traffic, conn: np.ndarray, attempts: int, at_answer: int,
         f"others and only {share(loss)} of the segments after the handshake were repeated: the listener's "
         "queue was full. The application accepts too slowly, or its backlog is too short."
     )
-    host = traffic.name(traffic.server[conn[0]])
+    host = traffic.log.host(traffic.server[conn[0]])
     port = int(traffic.server_port[conn[0]])
     command = f"ss -ltn 'sport = :{port}'; nstat -az TcpExtListenOverflows TcpExtListenDrops"
     return pattern_of(
@@ -158,7 +158,7 @@ def _fruitless(traffic: Traffic) -> np.ndarray:
     nothing_said = (log.per_side("bytes") == 0).all(axis=1) & (log.per_side("fins") == 0).all(axis=1)
     reset = (log.per_side("rsts") > 0).any(axis=1)
     # Whoever means to connect repeats the SYN until the system gives up
-    given_up = ~traffic.completed.any(axis=1) & (client(log.per_side("syns")) <= 2)
+    given_up = ~traffic.facts.completed.any(axis=1) & (client(log.per_side("syns")) <= 2)
     given_up &= traffic.age() >= SCAN_AGE
     probe = log.connections["probe"] != 0
     return np.asarray(probe | (nothing_said & (reset | given_up)))
@@ -170,12 +170,12 @@ def _scan(traffic: Traffic, name: str, conn: np.ndarray, number: int) -> Pattern
     source = int(traffic.client[conn[0]])
     target = f"port {port} on {number:,} hosts" if name == "host_scan" else f"{number:,} ports of this host"
     text = (
-        f"{traffic.name(source)} tried {target} and sent no data: {answered:,} accepted, {refused:,} "
+        f"{traffic.log.host(source)} tried {target} and sent no data: {answered:,} accepted, {refused:,} "
         f"refused, {len(conn) - answered - refused:,} gave no answer."
     )
     where = (-1, port, source) if name == "host_scan" else (one_host, -1, source)
     return pattern_of(
         traffic, name, conn, at=where, severity="note", culprit="client",
         measured=(number, SCAN_AT_LEAST, "hosts" if name == "host_scan" else "ports"), explanation=text,
-        check=on_host(traffic.name(source), "whose machine it is, and whether it is meant to do this"),
+        check=on_host(traffic.log.host(source), "whose machine it is, and whether it is meant to do this"),
     )  # fmt: skip

@@ -100,6 +100,6 @@ def heat(log: Log, outcomes: Outcomes, hosts: int = 20, bins: int = 60) -> Heat:
 
 def _name(log: Log, place: int) -> str:
     """``10.0.0.5``, ``10.0.0.5 in VXLAN 100``."""
-    address = log.addresses.text(int(log.places.address[place]))
+    address = log.host(place)
     tunnel = tunnel_name(int(log.places.tunnel[place]))
     return f"{address} in {tunnel}" if tunnel else address

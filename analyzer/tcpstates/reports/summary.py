@@ -181,7 +181,7 @@ def _pattern(log: Log, found: Pattern) -> ShownPattern:
 
 
 def _address(log: Log, place: int) -> str:
-    return log.addresses.text(int(log.places.address[place])) if place >= 0 else ""
+    return log.host(place) if place >= 0 else ""
 
 
 def _finding(log: Log, groups: Groups, row: int, explanation: str, clients: str, to_check: str) -> Finding:
