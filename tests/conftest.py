@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from wires import Wire, wire
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,3 +43,10 @@ def other_captures() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no captures of other projects beside the checkout ({folder.name}/)")
     return folder
+
+
+@pytest.fixture
+def hosts() -> Iterator[Wire]:
+    """Two hosts in network namespaces with a wire between them, where this user may make them."""
+    with wire() as made:
+        yield made

@@ -7,42 +7,30 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tcpstates
+from steady import abort
 from tcpstates.errors import CapturePermissionError, ExitCode, UsageError
 from tcpstates.session import Live
-from wires import ADDRESSES, Wire, run_in, syn, wire
+from wires import ADDRESSES, Wire, await_start, run_in
 
 pytestmark = pytest.mark.slow_without_jit
 
-_NO_LINGER = struct.pack("ii", 1, 0)
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-def hosts() -> Iterator[Wire]:
-    with wire() as made:
-        yield made
 
 
 def capture(hosts: Wire, interface: str = "eth0", **options: object) -> Live:
     """A capture on the client's side."""
     with hosts.client.entered():
         return tcpstates.live(interface, **options)
-
-
-def abort(end: socket.socket) -> None:
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    end.close()
 
 
 # Ways to close; each leaves what it does not close to the list of what is closed in the end
@@ -277,113 +265,9 @@ def test_the_filter_is_the_kernels(hosts: Wire) -> None:
     assert live.analysis.counts.frames == 3 * len(ends[1:])
 
 
-def send(hosts: Wire, count: int, per_second: float, stop_after: float = 600) -> float:
-    """So many SYNs from as many hosts; how many seconds it took."""
-    sender, began = hosts.raw(), time.monotonic()
-    for number in range(count):
-        sender.send(syn(number))
-        ahead = number / per_second - (time.monotonic() - began)
-        if ahead > 0.002:
-            time.sleep(ahead)
-        if number % 1_000 == 0 and time.monotonic() - began > stop_after:
-            break
-    sender.close()
-    return time.monotonic() - began
-
-
-@pytest.mark.parametrize(
-    ("count", "rate"),
-    [(100_000, 50_000), pytest.param(3_000_000, 50_000, marks=pytest.mark.soak)],
-)
-def test_no_frame_is_lost_without_being_counted(hosts: Wire, count: int, rate: int) -> None:
-    """Every frame is captured, or counted as dropped by the kernel."""
-    with capture(hosts, filter="dst port 9", max_connections=20_000) as live:
-        took = send(hosts, count, rate)
-        time.sleep(1)
-    taken, dropped = live.analysis.counts.frames, live.snapshot.dropped["eth0"]
-    print(f"{count / took:,.0f} frames/s, {taken:,} taken, {dropped:,} dropped")
-    assert taken + dropped == count
-
-
-@pytest.mark.parametrize("count", [200_000, pytest.param(2_000_000, marks=pytest.mark.soak)])
-def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
-    """Distinct sources, as fast as they can be sent; memory is bounded, and what had to leave is counted."""
-    process = run_in(hosts.client, "live", "-i", "eth0", "-f", "dst port 9", "--json")
-    assert process.stdout is not None
-    reader = threading.Thread(target=lambda: [None for _line in process.stdout or ()])
-    reader.start()
-    _await_start(process)
-    send(hosts, count, 1e9)
-    time.sleep(2)
-    peak = _peak_memory(process.pid)
-    process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    process.wait(120)
-    reader.join()
-    assert "had to make room" in said
-    assert "Traceback" not in said
-    print(f"{peak >> 20} MB at most")
-    assert peak < 500 << 20, f"{peak >> 20} MB"
-
-
-@pytest.mark.parametrize("seconds", [10, pytest.param(3_600, marks=pytest.mark.soak)])
-def test_memory_is_flat_while_200_connections_a_second_come(hosts: Wire, seconds: int) -> None:
-    """Opened and closed by real sockets; none is lost; memory stays as it was after ten minutes."""
-    process = run_in(hosts.client, "live", "-i", "eth0", "--json", "-f", "port 8080")
-    opened: list[int] = []
-    reader = threading.Thread(target=lambda: _count_opened(process, opened))
-    reader.start()
-    _await_start(process)
-    listener, sizes = hosts.listen(8080), []
-    began = time.monotonic()
-    for number in range(200 * seconds):
-        client, server = hosts.connect(listener)
-        abort(client) if number % 50 == 0 else client.close()
-        server.close()
-        time.sleep(max(began + number / 200 - time.monotonic(), 0))
-        if number % 2_000 == 0:
-            sizes.append(_memory(process.pid))
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    process.wait(300)
-    reader.join()
-    print(f"{number / (time.monotonic() - began):.0f} a second; MB: {[size >> 20 for size in sizes[::6]]}")
-    assert len(opened) == 200 * seconds
-    if seconds > 1_200:
-        assert max(sizes[-60:]) <= 1.1 * max(sizes[60:120])
-
-
-def _count_opened(process: subprocess.Popen[str], opened: list[int]) -> None:
-    for line in process.stdout or ():
-        change = json.loads(line)
-        if change["new"] == "SYN_SENT":
-            opened.append(change["conn"])
-
-
-def _memory(pid: int) -> int:
-    """What the process holds now."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) << 10
-
-
-def _await_start(process: subprocess.Popen[str]) -> None:
-    """Until it says that it has begun."""
-    assert process.stderr is not None
-    said = []
-    while "listening on eth0" not in "".join(said):
-        said.append(process.stderr.readline())
-        assert said[-1], said
-
-
-def _peak_memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) << 10
-
-
 def test_an_interface_that_goes_and_comes_back_is_said_and_survived(hosts: Wire) -> None:
     process = run_in(hosts.client, "live", "-i", "eth0", "--json")
-    _await_start(process)
+    await_start(process)
     hosts.client.run("ip", "link", "set", "eth0", "down")
     time.sleep(1.5)
     hosts.client.run("ip", "link", "set", "eth0", "up")
@@ -411,7 +295,7 @@ def test_an_interface_that_goes_and_comes_back_is_said_and_survived(hosts: Wire)
 def test_ctrl_c_ends_with_the_report_of_analyze(hosts: Wire, tmp_path: Path) -> None:
     path = tmp_path / "live.pcapng"
     process = run_in(hosts.client, "live", "-i", "eth0", "-w", str(path), "--stuck-after", "1s")
-    _await_start(process)
+    await_start(process)
     client, server = hosts.connect(hosts.listen(8080))
     client.close()
     time.sleep(2.5)

@@ -94,3 +94,12 @@ def run_in(host: Namespace, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tcpstates", *arguments]
     with host.entered():
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def await_start(process: subprocess.Popen[str]) -> None:
+    """Until it says that it has begun."""
+    assert process.stderr is not None
+    said = []
+    while "listening on eth0" not in "".join(said):
+        said.append(process.stderr.readline())
+        assert said[-1], said
