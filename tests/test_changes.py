@@ -16,10 +16,9 @@ from streams import ACK, FIN, SECOND, START, SYN, Sent, as_segments
 from tcpstates.inference.engine import Engine
 from tcpstates.reports.changes import Change, Changes
 from tcpstates.reports.log import Log
-from tcpstates.session import Drops, Snapshot
+from tcpstates.session import Snapshot
 from tcpstates.show.lines import write_heading, write_json_lines, write_lines
 from tcpstates.show.screen import History, Screen, sparkline
-from tcpstates.states import Evidence, State
 
 OPENING = (
     Sent(flags=SYN, seq=100),
@@ -112,19 +111,6 @@ def test_json_lines() -> None:
     assert first["time"] == "2023-11-14T22:13:20.000000000Z"
     assert (first["conn"], first["new"], first["lasted"]) == (7, "ESTABLISHED", 0.0015)
     assert second["lasted"] is None
-
-
-def test_what_lasts_across_a_loss_is_only_assumed() -> None:
-    engine = Engine(seed=1)
-    engine.feed(as_segments(OPENING))
-    drops = Drops()
-    drops.note({"eth0": 0}, START)
-    assert not drops.words()
-    drops.note({"eth0": 5}, START + SECOND)
-    rows = drops.doubt(engine.finish(START + SECOND).transitions)
-    evidence = [Evidence(code).name for code in rows["evidence"][rows["state"] == State.ESTABLISHED]]
-    assert evidence == ["ASSUMED", "ASSUMED"]
-    assert "eth0: the kernel dropped 5 frames" in drops.words()[0]
 
 
 @pytest.fixture

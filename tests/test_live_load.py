@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 import tcpstates
 from steady import Steady
+from tcpstates.session import Snapshot
 from wires import Wire, await_start, run_in, syn
 
 pytestmark = pytest.mark.slow_without_jit
@@ -46,6 +48,26 @@ def test_no_frame_is_lost_without_being_counted(hosts: Wire, count: int, rate: i
     taken, dropped = live.analysis.counts.frames, live.snapshot.dropped["eth0"]
     print(f"{count / took:,.0f} frames/s, {taken:,} taken, {dropped:,} dropped")
     assert taken + dropped == count
+
+
+def test_looking_leaves_time_to_capture(hosts: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it takes long, as with very many connections, it is done less often."""
+    with hosts.client.entered():
+        live = tcpstates.live("eth0", duration="2s", tick="0.1s")
+    look, looked = live._look, []
+
+    def slowly(whole: bool = False) -> Snapshot:
+        began = time.monotonic()
+        time.sleep(0.2)
+        looked.append((began, time.monotonic()))
+        return look(whole)
+
+    monkeypatch.setattr(live, "_look", slowly)
+    with live:
+        assert not list(live)
+    assert len(looked) > 2
+    rested = [begins - ended for (_, ended), (begins, _) in itertools.pairwise(looked[:-1])]
+    assert all(rest >= 4 * 0.2 for rest in rested)
 
 
 @pytest.mark.parametrize("count", [200_000, pytest.param(2_000_000, marks=pytest.mark.soak)])

@@ -9,19 +9,12 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from wires import Wire, wire
+from wires import Wire
 
 pytestmark = pytest.mark.slow_without_jit
-
-
-@pytest.fixture
-def hosts() -> Iterator[Wire]:
-    with wire() as made:
-        yield made
 
 
 def begun(hosts: Wire) -> tuple[subprocess.Popen[str], int]:

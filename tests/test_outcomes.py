@@ -272,3 +272,14 @@ def test_rules_are_in_the_order_of_the_schema() -> None:
 def test_every_outcome_has_a_severity() -> None:
     assert set(SEVERITY) == set(OUTCOMES)
     assert set(SEVERITY.values()) <= set(SEVERITIES)
+
+
+def test_who_vanished_is_told_connection_by_connection() -> None:
+    """Silence to one is the network's fault, silence to several the host's; whichever began first."""
+    builder = LogBuilder()
+    for number, server in enumerate(("10.0.0.6:80", "10.0.0.5:80", "10.0.0.5:80"), 1):
+        asking = {"unanswered": 3, "unanswered_since": number, "last": 100}
+        endpoints = f"10.0.1.{number}:4000", server
+        builder.connection(OPENING_CLIENT, OPENING_SERVER, endpoints=endpoints, client_side=asking)
+    vanished = "peer_vanished"
+    assert judged(builder) == [(vanished, "network"), (vanished, "server"), (vanished, "server")]

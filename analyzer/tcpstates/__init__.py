@@ -16,7 +16,8 @@ The data pass these stations, and none of them knows of a later one:
 
 ``schema`` says once what every record and every table holds; no Python object is made per packet.
 ``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts
-the stations together; ``session`` does while a capture goes on, and ``archive`` keeps what is over then.
+the stations together; ``session`` does while a capture goes on, ``archive`` keeps what is over then, and
+``drops`` what the kernel had no room for.
 ``cli`` is thin over both. ``compiled`` is how hot loops are compiled.
 
 Names are imported when they are used, so that ``import tcpstates`` and ``tcpstates --help`` are quick.

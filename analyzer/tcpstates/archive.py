@@ -40,21 +40,21 @@ class Archive:
     def __len__(self) -> int:
         return sum(len(numbers) for numbers, _part in self._parts)
 
-    def add(self, numbers: np.ndarray, part: Inference, now: int) -> None:
-        """Take in what is over by ``now``."""
+    def add(self, numbers: np.ndarray, part: Inference, now: int, losses: np.ndarray) -> None:
+        """Take in what is over by ``now``; ``losses`` as for ``Log``."""
         if len(numbers):
             self._parts.append((numbers, part))
         if len(self) > self._most:
-            self._thin_out(now)
+            self._thin_out(now, losses)
 
     def joined(self, numbers: np.ndarray, rest: Inference) -> tuple[np.ndarray, Inference]:
         """What is kept together with the ``rest``."""
         return joined([*self._parts, (numbers, rest)])
 
-    def _thin_out(self, now: int) -> None:
+    def _thin_out(self, now: int, losses: np.ndarray) -> None:
         """Keep three quarters of what is allowed at most."""
         numbers, whole = joined(self._parts)
-        log = Log.of(whole, int(whole.connections["start"].min()), now)
+        log = Log.of(whole, int(whole.connections["start"].min()), now, losses=losses)
         found = outcomes(log, self._stuck_after)
         keep = found.severity > 0
         keep[np.flatnonzero(keep)[: -(self._most * 3 // 4)]] = False

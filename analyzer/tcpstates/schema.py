@@ -356,6 +356,9 @@ class Known(IntFlag):
     FIN = 8
 
 
+#: When frames were lost on the way into the capture: one row for each such time, in order, without overlap.
+LOSSES = np.dtype([("start", "i8"), ("end", "i8"), ("frames", "i8")])
+
 #: The RST that tells most of one side: the first that its peer had reason to accept, else the first. Fields
 #: of CONDUCT are repeated as they were then: of the sender, and with ``peer_`` of the other side.
 RESETS = np.dtype(

@@ -22,6 +22,7 @@ from tcpstates.capture.blocks import Block
 from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.live import LiveCapture
 from tcpstates.capture.writing import Writer
+from tcpstates.drops import Drops, doubted
 from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
 from tcpstates.reports.changes import Change, Changes
@@ -29,9 +30,8 @@ from tcpstates.reports.log import Log
 from tcpstates.reports.summary import Counts
 from tcpstates.reports.thresholds import stuck_thresholds
 from tcpstates.reports.when import parse_duration
-from tcpstates.reports.wording import instant
 from tcpstates.schema import FRAMES, NO_TIME
-from tcpstates.states import Evidence, State
+from tcpstates.states import State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,8 @@ _PATIENCE = 0.05
 _AT_ONCE = 1 << 14
 #: How often what is over is forgotten, ns.
 _FORGET_EVERY = 5 * _SECOND
+#: Looking at very many connections takes long, and frames wait: afterwards it rests so many times as long.
+_REST = 4
 #: Changes that nobody has taken; beyond that they are counted only.
 MOST_WAITING = 20_000
 
@@ -99,7 +101,8 @@ def live(
     duration : how long to capture, such as ``"60s"``; until it is stopped if None.
     count : how many frames to capture; any number if None.
     max_connections : how many connections to remember at most; then the oldest half-open ones make room.
-    tick : how often to look what has changed.
+    tick : how often to look what has changed; less often where there are so many connections that looking
+        would take more than a fifth of the time.
 
     Returns
     -------
@@ -175,6 +178,7 @@ class Live:
         if not self._thread.is_alive() and not self._is_over:
             _compile()
             self._source.skip()
+            self._drops.note(self._source.dropped, time.time_ns())
             self._now = self._began = time.time_ns()
             self._thread.start()
         return self
@@ -280,10 +284,12 @@ class Live:
             self._take(block)
             self._now = max(self._now, complete_until)
             self.messages.extend(self._source.taken_messages())
-            if time.time_ns() >= due or self._asked.is_set():
+            began = time.time_ns()
+            if began >= due or self._asked.is_set():
                 self._publish(whole=self._asked.is_set())
                 self._forget_some()
-                due = time.time_ns() + self._tick
+                took = time.time_ns() - began
+                due = began + took + max(self._tick, _REST * took)
         if self._most is None or self._decoder.frames < self._most:
             for block in self._source.finish():
                 self._take(block)
@@ -322,11 +328,11 @@ class Live:
     def _retire(self) -> None:
         retired = self._engine.retire(self._now, self._most_connections)
         self._evicted += retired.evicted
-        self._archive.add(retired.numbers, retired.inference, self._now)
+        self._archive.add(retired.numbers, retired.inference, self._now, self._drops.losses)
 
     def _publish(self, whole: bool) -> None:
         """Say what is known now, of what is over for long only if it is to be ``whole``."""
-        self._drops.note(self._source.dropped, self._now)
+        self._drops.note(self._source.dropped, time.time_ns())
         snapshot = self._look(whole)
         room = max(MOST_WAITING - len(self._waiting), 0)
         changes, overlooked = self._changes.since(snapshot.analysis.log, snapshot.numbers, room)
@@ -342,8 +348,7 @@ class Live:
         if whole:
             numbers, result = self._archive.joined(numbers, result)
         start = self._now if frames.first_time == NO_TIME else frames.first_time
-        result = result._replace(transitions=self._drops.doubt(result.transitions))
-        log = Log.of(result, start, self._now, self.interfaces)
+        log = doubted(Log.of(result, start, self._now, self.interfaces, losses=self._drops.losses))
         counts = Counts(
             frames.frames,
             self._segments,
@@ -354,49 +359,9 @@ class Live:
         )
         analysis = Analysis(log, counts, (), self._stuck_after)
         forgotten = self._archive.forgotten
-        notes = (*self._drops.words(), *_left_out(self._evicted, forgotten, self._most_connections))
+        notes = (*self._drops.words(log), *_left_out(self._evicted, forgotten, self._most_connections))
         dropped = dict(self._drops.counts)
         return Snapshot(self._now, analysis, numbers, dropped, self._evicted, forgotten.total(), notes)
-
-
-class Drops:
-    """What the kernel had no room for: how much, and when.
-
-    A frame that was dropped may have been a FIN, so a state that lasted across a loss is only assumed.
-    """
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self._last, self._looked = NO_TIME, NO_TIME
-        self._first = NO_TIME
-
-    def note(self, counts: dict[str, int], now: int) -> None:
-        """Note how many there are by ``now``."""
-        if sum(counts.values()) > sum(self.counts.values()):
-            self._last = now
-            if self._first == NO_TIME:
-                self._first = self._looked
-        self.counts, self._looked = dict(counts), now
-
-    def doubt(self, transitions: np.ndarray) -> np.ndarray:
-        """TRANSITIONS in which the states that hold since before the last loss are ``assumed``."""
-        if self._last == NO_TIME or not len(transitions):
-            return transitions
-        side = transitions["conn"] * 2 + transitions["side"]
-        last = np.append(side[1:] != side[:-1], True)
-        doubtful = last & (transitions["start"] <= self._last)
-        doubtful &= (transitions["state"] != State.CLOSE) & (transitions["state"] != State.UNKNOWN)
-        transitions["evidence"][doubtful] = Evidence.ASSUMED
-        return transitions
-
-    def words(self) -> tuple[str, ...]:
-        """One line for each interface that lost frames."""
-        return tuple(
-            f"{name}: the kernel dropped {count:,} frames between {instant(self._first)} and "
-            f"{instant(self._last)}; what seems stuck since before that may rest on a frame that was dropped"
-            for name, count in self.counts.items()
-            if count
-        )
 
 
 def _left_out(evicted: int, forgotten: Mapping[str, int], most: int) -> Iterator[str]:

@@ -20,7 +20,8 @@ _ALIVE = tuple(state for state in LIVE if state != State.TIME_WAIT)
 class Stays(NamedTuple):
     """Stays of sides in one state; one value per stay, in the order of the log, times in ns.
 
-    ``waited`` leaves out the time during which the side that must act was still sending data.
+    ``waited`` leaves out the time during which the side that must act was still sending data. A stay that
+    lasted beyond ``Log.known_until`` is known until then only: it neither lasts nor is whole.
     """
 
     conn: np.ndarray
@@ -29,7 +30,8 @@ class Stays(NamedTuple):
     lasted: np.ndarray
     waited: np.ndarray
     lasts: np.ndarray  # bool: until the end of the capture
-    ended_by: np.ndarray  # Event, of no meaning where it lasts
+    whole: np.ndarray  # bool: no frame was lost that might have ended it
+    ended_by: np.ndarray  # Event, of no meaning where it lasts or is not whole
 
     def where(self, chosen: np.ndarray) -> Self:
         """Those stays of it (bool per stay)."""
@@ -106,8 +108,10 @@ class Facts:
 
     def gave_up(self, *states: State) -> Silences:
         """The sides in one of ``states`` that retransmitted until they gave up."""
-        rows = self._endings((Event.TIMER_RETRANSMISSION,), states)
-        return self._silences(self.log.side_of_row[rows], self.log.transitions["start"][rows])
+        rows, log = self._endings((Event.TIMER_RETRANSMISSION,), states), self.log
+        ends = log.transitions["start"][rows]
+        rows = rows[ends <= log.known_until[log.transitions["conn"][rows]]]
+        return self._silences(log.side_of_row[rows], log.transitions["start"][rows])
 
     @cached_property
     def given_up_by_reset(self) -> Silences:
@@ -122,7 +126,7 @@ class Facts:
         waiting = conduct["unanswered"] > 1
         waiting &= peer_heard & self.finally_in(*_ALIVE).ravel()
         sides = np.flatnonzero(waiting)
-        return self._silences(sides, np.full(len(sides), self.log.end))
+        return self._silences(sides, self.log.known_until[sides // 2])
 
     def _silences(self, sides: np.ndarray, until: np.ndarray) -> Silences:
         since = np.minimum(self.log.conduct["unanswered_since"][sides], until)
@@ -144,7 +148,7 @@ class Facts:
         """Stays in SYN_RECV that came to nothing, though they lasted or the SYN-ACK was repeated."""
         stays = self.stays(State.SYN_RECV, among=~self.completed).of(Side.SERVER)
         repeated = server(self.log.per_side("syn_acks")) > 1
-        return stays.where((stays.lasted >= HALF_OPEN_AFTER) | repeated[stays.conn])
+        return stays.where((stays.lasted >= HALF_OPEN_AFTER) | (repeated[stays.conn] & stays.whole))
 
     @cached_property
     def endpoints(self) -> np.ndarray:
@@ -174,12 +178,14 @@ class Facts:
         if among is not None:
             rows = rows[among.ravel()[log.side_of_row[rows]]]
         rows = rows[log.row_ends[rows] - log.transitions["start"][rows] > over]
-        side = log.side_of_row[rows]
-        start, end = log.transitions["start"][rows], log.row_ends[rows]
+        side, start, until = log.side_of_row[rows], log.transitions["start"][rows], log.row_ends[rows]
+        end = np.maximum(np.minimum(until, log.known_until[side // 2]), start)
+        whole = end == until
         active = np.clip(log.sides["last_data"][side ^ actor_is_peer], start, end)
         lasts = rows == log.last_rows[side]
         following = np.where(lasts, rows, rows + 1)
-        return Stays(side // 2, side % 2, start, end - start, end - active, lasts, self._cause[following])
+        ended_by = self._cause[following]
+        return Stays(side // 2, side % 2, start, end - start, end - active, lasts & whole, whole, ended_by)
 
     @cached_property
     def resets(self) -> Endings:

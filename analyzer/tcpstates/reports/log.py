@@ -10,7 +10,7 @@ import numpy as np
 
 from tcpstates.reports.addresses import Addresses
 from tcpstates.reports.places import Places
-from tcpstates.schema import CONDUCT, NO_TIME, RESETS
+from tcpstates.schema import CONDUCT, LOSSES, NO_TIME, RESETS
 from tcpstates.states import State
 
 LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOSE, State.LISTEN))
@@ -36,6 +36,7 @@ class Log:
     files : the names that ``file`` columns count.
     conduct, resets : ``schema.CONDUCT`` and ``RESETS`` arrays, the former with a row for each side.
     dialects : ``schema.DIALECTS`` array, one row per connection; None if that was not asked for.
+    losses : ``schema.LOSSES`` array, when frames are known to have been lost on the way into the capture.
     """
 
     connections: np.ndarray
@@ -47,6 +48,7 @@ class Log:
     conduct: np.ndarray = field(default_factory=lambda: np.zeros(0, CONDUCT))
     resets: np.ndarray = field(default_factory=lambda: np.zeros(0, RESETS))
     dialects: np.ndarray | None = None
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0, LOSSES))
 
     @classmethod
     def of(
@@ -56,11 +58,12 @@ class Log:
         end: int,
         files: tuple[str, ...] = (),
         dialects: np.ndarray | None = None,
+        losses: np.ndarray | None = None,
     ) -> Log:
         """The log of what an engine inferred (its ``Inference``), of a capture from ``start`` to ``end``."""
         return cls(
             result.connections, result.sides, result.transitions, start, end, files,
-            result.conduct, result.resets, dialects,
+            result.conduct, result.resets, dialects, np.zeros(0, LOSSES) if losses is None else losses,
         )  # fmt: skip
 
     @cached_property
@@ -95,6 +98,18 @@ class Log:
         ends[:-1] = self.transitions["start"][1:]
         ends[self.last_rows] = self.end
         return ends
+
+    @cached_property
+    def known_until(self) -> np.ndarray:
+        """int64 per connection: until when what was not seen did not happen.
+
+        That is the first loss of frames after its last frame: what ended a state may have been among them. A
+        later frame of either side, by its numbers, shows whether it was. Without a loss, the capture's end.
+        """
+        ends = self.connections["end"]
+        following = np.searchsorted(self.losses["end"], ends)
+        begins = np.append(self.losses["start"], self.end)[following]
+        return np.asarray(np.maximum(begins, np.minimum(ends, self.end)))
 
     @cached_property
     def previous(self) -> np.ndarray:

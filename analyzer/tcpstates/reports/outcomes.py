@@ -154,7 +154,8 @@ def _no_answer(facts: Facts) -> Verdict:
     repeated = client(facts.log.per_side("syns")) > 1
     given_up = client(facts.finally_in(State.CLOSE))
     long = attempts.lasted >= NO_ANSWER_AFTER
-    stays = attempts.where(~answered[attempts.conn] & (long | (repeated | given_up)[attempts.conn]))
+    fruitless = long | (attempts.whole & (repeated | given_up)[attempts.conn])
+    stays = attempts.where(~answered[attempts.conn] & fruitless)
     # A listener that keeps other handshakes waiting has a full queue, and drops SYNs for it
     waiting = facts.endpoints[2 * _kept_waiting(facts).conn + Side.SERVER]
     queue_full = np.isin(facts.endpoints[2 * stays.conn + Side.SERVER], waiting)
@@ -222,11 +223,12 @@ def _reset_while_closing(facts: Facts) -> Verdict:
 def _peer_vanished(facts: Facts) -> Verdict:
     """A side that is still asking when the capture ends, and has got no answer for long."""
     silences = facts.unanswered
-    silences = silences.where(silences.until - silences.since >= VANISHED_AFTER)
-    verdict = _over_silences(silences)
+    silences = _first_counts(silences.where(silences.until - silences.since >= VANISHED_AFTER))
     peer = 2 * silences.conn + 1 - silences.side
     gone = is_gone(facts.log.places.codes, facts.log.conduct["last"], peer, silences.since)
-    return verdict._replace(culprit=np.where(gone, 1 - silences.side, NETWORK), lasts=True)
+    return _over_silences(silences)._replace(
+        culprit=np.where(gone, 1 - silences.side, NETWORK), lasts=silences.until == facts.log.end
+    )
 
 
 def _closed(facts: Facts) -> Verdict:
@@ -256,8 +258,13 @@ def _over_stays(stays: Stays, culprit: np.ndarray | int) -> Verdict:
 
 
 def _over_silences(silences: Silences) -> Verdict:
-    silences = silences.where(np.argsort(-silences.since, kind="stable"))  # of both sides, the first counts
+    silences = _first_counts(silences)
     return Verdict(silences.conn, NETWORK, silences.since, silences.until - silences.since)
+
+
+def _first_counts(silences: Silences) -> Silences:
+    """Of both sides of a connection, the one that was silent first is the last in it, which counts."""
+    return silences.where(np.argsort(-silences.since, kind="stable"))
 
 
 def _at_resets(facts: Facts, resets: Endings, culprit: np.ndarray | int) -> Verdict:

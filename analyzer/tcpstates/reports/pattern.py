@@ -97,8 +97,8 @@ class Traffic:
         return np.asarray(np.maximum(self.records - control, 0))
 
     def age(self) -> np.ndarray:
-        """int64: from the connection's first frame to the end of the capture, ns."""
-        return np.asarray(self.log.end - self.start)
+        """int64: from the connection's first frame to the end of what is known of it, ns."""
+        return np.asarray(self.log.known_until - self.start)
 
 
 def crowds(keys: np.ndarray, at_least: int) -> Iterator[np.ndarray]:

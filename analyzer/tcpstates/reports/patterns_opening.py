@@ -35,7 +35,8 @@ def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
     """Half-open connections, by masses: SYNs that nobody means to follow up."""
     syns = client(traffic.log.per_side("syns"))
     alone = (syns == 1) & (client(traffic.records) == 1) & ~traffic.refused
-    half_open = np.flatnonzero(alone & (traffic.age() >= FLOOD_AGE))
+    half_open = np.flatnonzero(alone & (traffic.log.end - traffic.start >= FLOOD_AGE))
+    doubtful = traffic.age() < FLOOD_AGE
     others = np.flatnonzero(traffic.attempted & client(traffic.facts.completed) & ~alone)
     completed = Lookup(traffic.endpoint, others)
     for rows in crowds(traffic.endpoint[half_open], FLOOD_AT_LEAST):
@@ -43,10 +44,13 @@ def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
         if not traffic.answered[conn].any():  # nobody is there, or the capture lacks the answers
             continue
         most, begins = _busiest(traffic.start[conn])
+        # Each frame that was lost may have completed one of them, not more
+        spared = min(int(doubtful[conn].sum()), int(traffic.log.losses["frames"].sum()))
+        most -= spared
         to_it = completed.of(traffic.endpoint[conn[0]])
         within = traffic.start[to_it] - begins
         if most >= FLOOD_AT_LEAST and most > ((within >= 0) & (within < FLOOD_WINDOW)).sum():
-            yield _flood(traffic, conn, most, len(to_it))
+            yield _flood(traffic, conn, most, len(conn) - spared, len(to_it))
 
 
 def _busiest(starts: np.ndarray) -> tuple[int, int]:
@@ -57,7 +61,7 @@ def _busiest(starts: np.ndarray) -> tuple[int, int]:
     return int(counts[most]), int(times[most])
 
 
-def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pattern:
+def _flood(traffic: Traffic, conn: np.ndarray, most: int, count: int, completed: int) -> Pattern:
     sources, frequencies = np.unique(traffic.client[conn], return_counts=True)
     spread = (
         "all from one address, so hardly a forged one"
@@ -65,7 +69,7 @@ def _flood(traffic: Traffic, conn: np.ndarray, most: int, completed: int) -> Pat
         else f"from {len(sources):,} addresses, {share(frequencies.max() / len(conn))} from the busiest"
     )
     text = (
-        f"{len(conn):,} SYNs came to this server and were not followed up, up to {most:,} within 10 s, "
+        f"{count:,} SYNs came to this server and were not followed up, up to {most:,} within 10 s, "
         f"{spread}; {_others(completed)} completed meanwhile."
     )
     host = traffic.log.host(traffic.server[conn[0]])
