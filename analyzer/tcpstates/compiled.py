@@ -66,7 +66,7 @@ def inlined(function: _Function) -> _Function:
 @functools.cache
 def cache_folder() -> Path | None:
     """The folder for compiled kernels: in the package, else the user's, else none."""
-    name = f"kernels-{_digest()}"
+    name = f"kernels-{sources_digest()}"
     for parent in (PACKAGE / "__pycache__", _user_cache()):
         folder = parent / name
         is_new = not folder.exists()
@@ -89,7 +89,7 @@ def _prune(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _digest() -> str:
+def sources_digest() -> str:
     """What the kernels were made from: their sources, and the versions they build on."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in KERNEL_SOURCES for path in PACKAGE.glob(pattern)):

@@ -19,6 +19,7 @@ from tcpstates.capture.decoder import Decoder
 from tcpstates.capture.files import CaptureReader
 from tcpstates.capture.ordering import Sorter
 from tcpstates.errors import UsageError
+from tcpstates.schema import ICMP_ERRORS, NO_TIME, SEGMENTS
 
 #: Items that wait at most: enough to even out, few enough to stay in a processor's cache.
 WAITING = 4
@@ -51,9 +52,25 @@ class Decoded(NamedTuple):
 
 
 def decode(reader: CaptureReader, sorter: Sorter, frames: Decoder) -> Iterator[Decoded]:
-    """Read, sort and decode a capture, block by block."""
+    """Read, sort and decode a capture, block by block.
+
+    ICMP errors at the end of a block come with the next one, so that they are taken after all segments of
+    the same time wherever blocks end.
+    """
+    waiting = np.empty(0, ICMP_ERRORS)
     for block in sorter.blocks(reader.blocks()):
-        yield Decoded(frames.decode(block), frames.errors, reader.bytes_read)
+        segments = frames.decode(block)
+        latest = segments["time"][-1] if len(segments) else NO_TIME
+        is_last = frames.errors["time"] >= latest
+        errors, waiting = np.concatenate((waiting, frames.errors[~is_last])), frames.errors[is_last]
+        yield Decoded(segments, errors, reader.bytes_read)
+    if len(waiting):
+        yield Decoded(np.empty(0, SEGMENTS), waiting, reader.bytes_read)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def may_run_ahead(threads: int | None) -> bool:
@@ -65,7 +82,7 @@ def may_run_ahead(threads: int | None) -> bool:
         If there are fewer than one.
     """
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = processors()
     if threads < 1:
         raise UsageError(f"{threads} threads cannot do anything; use 1 or more")
     return threads > 1

@@ -45,7 +45,7 @@ DECLINED = np.dtype([("frame", "i8"), ("segments", "i8")])
 
 def decode_fast(
     buffer: NDArray[np.uint8], frames: NDArray[np.void], checksums: bool
-) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.uint8]]:
     """Decode the frames of one block by the compiled kernel alone.
 
     Parameters
@@ -63,16 +63,16 @@ def decode_fast(
         One row per decoded segment, in the order of the frames.
     declined : DECLINED array
         The frames that are left to dpkt, in order.
-    skipped : int64 array, shape (outcomes,)
-        How many frames hold no segment, by ``Outcome``.
+    outcomes : uint8 array, shape (frames,)
+        What became of each frame, an ``Outcome``.
     """
     buffer = _aligned(buffer)
     words = buffer[: len(buffer) & ~3].view(np.uint32)
     segments = np.empty(len(frames), SEGMENTS)
     declined = np.empty(len(frames), DECLINED)
-    skipped = np.zeros(len(Outcome), np.int64)
-    filled, left = decode(buffer, words, frames, checksums, segments, declined, skipped)
-    return segments[:filled], declined[:left], skipped
+    outcomes = np.empty(len(frames), np.uint8)
+    filled, left = decode(buffer, words, frames, checksums, segments, declined, outcomes)
+    return segments[:filled], declined[:left], outcomes
 
 
 def _aligned(buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -85,8 +85,8 @@ def _aligned(buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @kernel
-def decode(buffer, words, frames, verify, segments, declined, skipped):
-    """Fill one row of ``segments`` or of ``declined`` for each frame, or count why not.
+def decode(buffer, words, frames, verify, segments, declined, outcomes):
+    """Fill one row of ``segments`` or of ``declined`` for each frame, or none, as its outcome says.
 
     Returns how many rows of both are filled. ``words`` are the same bytes as ``buffer``.
     """
@@ -94,14 +94,13 @@ def decode(buffer, words, frames, verify, segments, declined, skipped):
     for index in range(len(frames)):
         row = segments[filled]
         outcome = _frame(buffer, words, frames[index], verify, row)
+        outcomes[index] = outcome
         if outcome == _SEGMENT:
             filled += 1
         elif outcome == _DECLINED:
             declined[left]["frame"] = index
             declined[left]["segments"] = filled
             left += 1
-        else:
-            skipped[outcome] += 1
     return filled, left
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tcpstates.capture.blocks import Block
 from tcpstates.capture.decode import DECLINED, decode_fast
 from tcpstates.capture.dissect import Dissector
+from tcpstates.capture.dissection.layers import Reassembly
 from tcpstates.capture.filters import Filter
 from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.errors import UsageError
@@ -33,6 +34,8 @@ class Decoder:
         Whether to verify TCP checksums.
     chosen : Filter, optional
         Decode only the frames that it accepts.
+    fragments : Reassembly, optional
+        What puts fragments together.
 
     Attributes
     ----------
@@ -47,6 +50,8 @@ class Decoder:
         ``NO_TIME`` before there is one.
     errors : numpy.ndarray
         Rows of ``ICMP_ERRORS``: what ICMP messages in the last block's frames say of TCP segments.
+    outcomes : numpy.ndarray
+        uint8, an ``Outcome`` for each frame of the last block that the filter accepted: the fast path's.
 
     Raises
     ------
@@ -59,19 +64,21 @@ class Decoder:
         decoder: Literal["fast", "dpkt"] = "fast",
         checksums: bool = True,
         chosen: Filter | None = None,
+        fragments: Reassembly | None = None,
     ) -> None:
         if decoder not in DECODERS:
             raise UsageError(f"no decoder {decoder!r}; use one of {', '.join(DECODERS)}")
         self._fast = decoder == "fast"
         self._filter = chosen
         self._checksums = checksums
-        self._dissector = Dissector(checksums)
+        self._dissector = Dissector(checksums, fragments)
         self.frames = 0
         self.filtered = 0
         self.dissected = 0
         self._skipped: Counter[str] = Counter()
         self.first_time = self.last_time = NO_TIME
         self.errors = np.empty(0, ICMP_ERRORS)
+        self.outcomes = np.empty(0, np.uint8)
 
     @property
     def skipped(self) -> Counter[str]:
@@ -97,14 +104,21 @@ class Decoder:
             return np.empty(0, SEGMENTS)
         self._count(block.frames)
         if self._filter is not None:
-            accepted = self._filter.accepted(block)
+            accepted = self._chosen(self._filter, block)
             self.filtered += len(accepted) - int(accepted.sum())
             block = Block(block.buffer, block.frames[accepted])
-        segments, declined = self._decode_fast(block) if self._fast else _all_declined(block)
+        segments, declined, self.outcomes = (
+            decode_fast(block.buffer, block.frames, self._checksums) if self._fast else _all_declined(block)
+        )
+        self._count_skipped()
         if not len(declined):
             return segments
         rows, places = self._dissect(block, declined)
         return np.insert(segments, places, rows) if places else segments
+
+    def _chosen(self, chosen: Filter, block: Block) -> NDArray[np.bool_]:
+        """Which frames the filter accepts."""
+        return chosen.accepted(block)
 
     def _count(self, frames: NDArray[np.void]) -> None:
         first, last = int(frames["time"].min()), int(frames["time"].max())
@@ -112,12 +126,9 @@ class Decoder:
         self.last_time = max(self.last_time, last)
         self.frames += len(frames)
 
-    def _decode_fast(self, block: Block) -> tuple[NDArray[np.void], NDArray[np.void]]:
-        segments, declined, skipped = decode_fast(block.buffer, block.frames, self._checksums)
-        for outcome, reason in REASONS.items():
-            if skipped[outcome]:
-                self._skipped[reason] += int(skipped[outcome])
-        return segments, declined
+    def _count_skipped(self) -> None:
+        counts = np.bincount(self.outcomes, minlength=len(Outcome)).tolist()
+        self._skipped.update({REASONS[code]: counts[code] for code in REASONS if counts[code]})
 
     def _dissect(self, block: Block, declined: NDArray[np.void]) -> tuple[NDArray[np.void], list[int]]:
         """What dpkt decodes, and before which of the fast path's each belongs."""
@@ -159,8 +170,8 @@ def _placed(records: list[np.void], frame: np.void) -> list[np.void]:
     return records
 
 
-def _all_declined(block: Block) -> tuple[NDArray[np.void], NDArray[np.void]]:
+def _all_declined(block: Block) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.uint8]]:
     """As though the fast path had declined every frame."""
     declined = np.zeros(len(block.frames), DECLINED)
     declined["frame"] = np.arange(len(declined))
-    return np.empty(0, SEGMENTS), declined
+    return np.empty(0, SEGMENTS), declined, np.full(len(declined), Outcome.DECLINED, np.uint8)

@@ -18,7 +18,7 @@ import numpy as np
 # these enter their readers into the tables of those before them
 from tcpstates.capture.dissection import icmp, tcp, tunnels  # noqa: F401
 from tcpstates.capture.dissection.fragments import Fragments
-from tcpstates.capture.dissection.layers import Context, NoSegmentError, Rest, Segments
+from tcpstates.capture.dissection.layers import Context, NoSegmentError, Reassembly, Rest, Segments
 from tcpstates.capture.dissection.links import LINKS
 from tcpstates.capture.layout import REASONS, Outcome
 from tcpstates.schema import Mark
@@ -31,11 +31,13 @@ class Dissector:
     ----------
     checksums : bool
         Whether to verify the checksums of TCP and of ICMP errors.
+    fragments : Reassembly, optional
+        What puts fragments together.
     """
 
-    def __init__(self, checksums: bool = True) -> None:
+    def __init__(self, checksums: bool = True, fragments: Reassembly | None = None) -> None:
         self._checksums = checksums
-        self._fragments = Fragments()
+        self._fragments = Fragments() if fragments is None else fragments
         self._errors: list[np.void] = []
 
     @property

@@ -149,7 +149,7 @@ class _File:
         self.stream.close()
         self._is_open = False
 
-    def find_first_time(self) -> None:
+    def find_first_time(self) -> Self:
         """Learn the first frame's time, the latest there is if there is no frame.
 
         A file that can be opened again is closed until its turn: there may be thousands of them.
@@ -160,6 +160,7 @@ class _File:
             self._first = None
             self.__exit__()
         self.first_time = int(time)
+        return self
 
     def park(self) -> None:
         """One of many that overlap: hold no file open and no large block."""
@@ -227,6 +228,17 @@ class _File:
         self.damage = Damage(self.name, self._offset + position, self._frames_read, what)
 
 
+def first_time(path: str) -> int:
+    """The time of a file's first frame, ns since the epoch; the latest there is if it has none.
+
+    Raises
+    ------
+    CaptureError
+        If it cannot be read as a capture at all.
+    """
+    return _File(path).find_first_time().first_time
+
+
 def listed(sources: Source | Iterable[Source]) -> list[Source]:
     """One source or several, as a list."""
     if isinstance(sources, (str, os.PathLike)):
@@ -242,10 +254,7 @@ def _in_order_of_time(sources: list[Source], watch: Watch | None) -> list[_File]
         raise CaptureError("no capture given; give a path")
     if len(sources) == 1:
         return [_File(sources[0], watch)]
-    files = []
-    for source in sources:
-        files.append(_File(source, watch))
-        files[-1].find_first_time()
+    files = [_File(source, watch).find_first_time() for source in sources]
     files.sort(key=lambda file: file.first_time)
     for number, file in enumerate(files):
         file.number = number

@@ -39,18 +39,28 @@ _ACK = np.uint16(0x010)
 class Sorter:
     """Sorts the frames of a capture by time, as far as they were merely written late.
 
+    Parameters
+    ----------
+    is_first, was_in_order : bool
+        For a capture that goes on where others ended: whether it is the first one nevertheless, and
+        whether those before it were in order.
+
     Attributes
     ----------
     disorder : Disorder
         What was found, so far.
+    is_too_late : bool
+        Whether frames came so late that, had those before been out of order, they would have been sorted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_first: bool = True, was_in_order: bool = True) -> None:
         self.disorder = Disorder()
+        self.is_too_late = False
         self._held: list[Block] = []
-        self._window = WINDOW
-        self._most = HELD
+        self._window = WINDOW if is_first else WINDOW_ACROSS
+        self._most = HELD if was_in_order else HELD_IN_DISORDER
         self._origin: tuple[int, int] | None = None
+        self._pushed_out = np.iinfo(np.int64).min  # the latest that only had to make room
 
     def blocks(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """The frames of ``blocks``, in blocks again."""
@@ -78,7 +88,9 @@ class Sorter:
 
     def _sort(self, block: Block) -> Iterator[Block]:
         """Sort what is held together with ``block``; what lies before a step of the clock is done with."""
-        self._most = HELD_IN_DISORDER
+        if self._most == HELD:
+            self._most = HELD_IN_DISORDER
+            self.is_too_late = int(block.frames["time"].min()) < self._pushed_out
         whole = joined([*self._take(), block])
         ends = [*self._steps(whole.frames), len(whole.frames)]
         for start, end in zip([0, *ends], ends, strict=False):
@@ -121,6 +133,8 @@ class Sorter:
         while self._held:
             block = self._held[0]
             count = max(int(np.searchsorted(block.frames["time"], horizon, "right")), excess)
+            if count == excess and self._most == HELD:
+                self._pushed_out = int(block.frames["time"][min(count, len(block.frames)) - 1])
             if count < len(block.frames):
                 if count > 0:
                     self._held[0] = block.part(slice(count, None))

@@ -40,6 +40,10 @@ class NoSegmentError(Exception):
 class Reassembly(Protocol):
     """Where fragments wait for each other: ``fragments.Fragments``."""
 
+    @property
+    def lonely(self) -> int:
+        """First fragments whose rest has not come."""
+
     def add(self, rest: Rest, protocol: int, ident: int, offset: int, more: bool) -> Rest:
         """Add a fragment; the whole datagram, or NoSegmentError if that is not known yet."""
 
