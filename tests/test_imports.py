@@ -14,7 +14,10 @@ import pytest
 import tcpstates
 
 PACKAGE = Path(tcpstates.__file__).parent
-SLOW = ("pandas", "numba", "scapy", "matplotlib", "jinja2", "plotly", "rich", "pyarrow", "dpkt")
+SLOW = (
+    *("pandas", "numba", "scapy", "matplotlib", "jinja2", "plotly", "rich", "pyarrow", "dpkt"),
+    *("dask", "distributed"),
+)
 
 #: What each station may import of the others. ``capture`` and ``inference`` meet only in the contract.
 CONTRACT = {"errors", "schema", "states", "compiled"}
@@ -29,12 +32,14 @@ MAY_IMPORT = {
     "show": CONTRACT | {"reports"},
     "rereading": CONTRACT | {"capture", "inference", "reports"},
     "connection": CONTRACT | {"reports", "show"},
-    "analysis": CONTRACT | {"connection", "capture", "inference", "reports", "rereading", "show"},
+    "distributed": CONTRACT | {"capture", "inference", "reports", "rereading"},
+    "analysis": CONTRACT
+    | {"connection", "capture", "distributed", "inference", "reports", "rereading", "show"},
     "archive": CONTRACT | {"inference", "reports"},
     "drops": CONTRACT | {"reports"},
     "session": CONTRACT | {"analysis", "archive", "capture", "drops", "inference", "reports"},
     "options": CONTRACT | {"inference"},
-    "cli": CONTRACT | {"analysis", "session", "options", "reports", "show"},
+    "cli": CONTRACT | {"analysis", "distributed", "session", "options", "reports", "show"},
     "__main__": {"cli"},
     "__init__": {"analysis", "session", "errors", "states"},
 }

@@ -17,8 +17,8 @@ The data pass these stations, and none of them knows of a later one:
 ``schema`` says once what every record and every table holds; no Python object is made per packet.
 ``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts
 the stations together; ``session`` does while a capture goes on, ``archive`` keeps what is over then, and
-``drops`` what the kernel had no room for.
-``cli`` is thin over both. ``compiled`` is how hot loops are compiled.
+``drops`` what the kernel had no room for. ``distributed`` shares the work out to many machines.
+``cli`` is thin over all. ``compiled`` is how hot loops are compiled.
 
 Names are imported when they are used, so that ``import tcpstates`` and ``tcpstates --help`` are quick.
 """
@@ -30,7 +30,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tcpstates.analysis import Analysis, analyze
-    from tcpstates.errors import CaptureError, CapturePermissionError, TcpstatesError, UsageError
+    from tcpstates.errors import (
+        CaptureError,
+        CapturePermissionError,
+        ClusterError,
+        TcpstatesError,
+        UsageError,
+    )
     from tcpstates.session import Live, live
     from tcpstates.states import Event, Evidence, Side, State
 
@@ -38,6 +44,7 @@ __all__ = [
     "Analysis",
     "CaptureError",
     "CapturePermissionError",
+    "ClusterError",
     "Event",
     "Evidence",
     "Live",
@@ -51,7 +58,7 @@ __all__ = [
 
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
-    "errors": ("CaptureError", "CapturePermissionError", "TcpstatesError", "UsageError"),
+    "errors": ("CaptureError", "CapturePermissionError", "ClusterError", "TcpstatesError", "UsageError"),
     "session": ("Live", "live"),
     "states": ("Event", "Evidence", "Side", "State"),
 }

@@ -47,6 +47,7 @@ from tcpstates.states import State
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tcpstates.distributed.work import Work
     from tcpstates.inference.dialects import Dialects
     from tcpstates.show.plots import Plots
 
@@ -69,6 +70,8 @@ def analyze(
     dialects: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    client: Any = None,
+    workdir: str | os.PathLike[str] | None = None,
 ) -> Analysis:
     """Say which state each side of every TCP connection of a capture was in.
 
@@ -93,6 +96,11 @@ def analyze(
     threads : how many threads may work at a time, as many as there are processors if None. From two on, files
         are read and decoded ahead of what is inferred; the result is the same.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
+    client : a ``distributed.Client``, whose workers then share the work; they must find the captures at the
+        same paths. The result is the same, but that of several files one that is no capture is left out, as
+        damage. It takes ``tcpstates[distributed]``.
+    workdir : with ``client``, the folder in which workers keep what they have done, at the same path for
+        all; of one that was used before, what is there already is taken. A temporary one if None.
 
     Returns
     -------
@@ -105,11 +113,17 @@ def analyze(
         ``Analysis.damage``.
     UsageError
         If an argument cannot be understood.
+    ClusterError
+        If ``client``, its workers or their disk fail.
     """
     thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
     sources = listed(source)
     reading = Reading.of(sources, timers, checksums, decoder, filter)
+    if client is not None:
+        if follow:
+            raise UsageError("a capture that grows cannot be shared out; leave out follow, or the workers")
+        return _share_out(sources, reading, client, workdir, dialects, thresholds, progress)
     reader = CaptureReader(sources, _watch(sources, follow, stop))
     sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
@@ -139,6 +153,24 @@ def analyze(
         stuck_after=thresholds,
         reading=reading,
     )
+
+
+def _share_out(
+    sources: list[Any],
+    reading: Reading,
+    client: Any,
+    workdir: str | os.PathLike[str] | None,
+    dialects: bool,
+    thresholds: Mapping[State, int],
+    progress: Progress | None,
+) -> Analysis:
+    """The same by the workers of a cluster."""
+    from tcpstates.distributed.cluster import Cluster
+    from tcpstates.distributed.driver import run
+
+    folder = None if workdir is None else Path(workdir)
+    found = run(sources, reading, dialects, Cluster(client), folder, progress or (lambda read, total: None))
+    return Analysis(found.log, found.counts, found.damage, thresholds, found.reading, found.work)
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -189,6 +221,7 @@ class Analysis:
     damage : one line each on what of the capture could not be read; empty if all of it was.
     stuck_after : ns from when on each closing state counts as stuck.
     reading : how the capture was read, None for a log that came from elsewhere.
+    work : what it took where workers shared the work; None elsewhere.
     """
 
     log: Log
@@ -196,6 +229,7 @@ class Analysis:
     damage: tuple[str, ...] = ()
     stuck_after: Mapping[State, int] = field(default_factory=stuck_thresholds)
     reading: Reading | None = None
+    work: Work | None = None
 
     @cached_property
     def connections(self) -> pd.DataFrame:

@@ -7,6 +7,7 @@ numba nor pandas. Data go to stdout; progress, damage and what was skipped to st
 from __future__ import annotations
 
 import functools
+import glob
 import io
 import os
 import shutil
@@ -86,18 +87,7 @@ def _about_output(error: OSError) -> str:
     return f"{error.filename or 'the output'}: {error.strerror}; write to another place"
 
 
-class _Verbs(click.Group):
-    """All verbs; whoever reads no further ends any of them well, of which click would make exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; what it returns is the exit code."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            return _quiet_stdout()
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tcpstates", prog_name="tcpstates")
 def cli() -> None:
     """Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.
@@ -113,6 +103,7 @@ def cli() -> None:
       3  not a readable capture
       4  the capture is cut or damaged; what could be read was analysed
       5  no permission to read the capture
+      6  workers, their scheduler or their disk failed
     """  # noqa: D301  (click takes the \b as "do not fill these lines")
 
 
@@ -306,17 +297,49 @@ def explain(name: str | None) -> None:
     click.echo(everything(width) if name is None else explanation(name, width))
 
 
-def _analyze(captures: tuple[str, ...], **options: Any) -> Analysis:
+def _analyze(captures: tuple[str, ...], scheduler: str | None, **options: Any) -> Analysis:
     """Read the captures, and say on stderr what of them could not be used."""
     from tcpstates.analysis import analyze as analyze_captures
     from tcpstates.show.progress import Progress
 
-    waits = options["follow"] or any(_is_pipe(name) for name in captures)
-    with Progress(sys.stderr) as progress, _ctrl_c() if waits else nullcontext() as stop:
-        analysis = analyze_captures(list(captures), progress=progress, stop=stop, **options)
-    for line in (*_left_out(analysis), *analysis.damage):
+    if options["workdir"] is not None and scheduler is None:
+        raise UsageError("--workdir is for workers; give a --scheduler too, such as local")
+    names = _expanded(captures)
+    waits = options["follow"] or any(_is_pipe(name) for name in names)
+    with (
+        _cluster(scheduler) as client,
+        Progress(sys.stderr) as progress,
+        _ctrl_c() if waits else nullcontext() as stop,
+    ):
+        analysis = analyze_captures(names, progress=progress, stop=stop, client=client, **options)
+    for line in (*(analysis.work.lines() if analysis.work else ()), *_left_out(analysis), *analysis.damage):
         _say(line)
     return analysis
+
+
+def _expanded(names: tuple[str, ...]) -> list[str]:
+    """The files that patterns such as ``'captures/**/*.pcap*'`` stand for, where no shell expanded them."""
+    found: list[str] = []
+    for name in names:
+        is_pattern = glob.has_magic(name) and not Path(name).exists()
+        files = [path for path in sorted(glob.glob(name, recursive=True)) if not Path(path).is_dir()]  # noqa: PTH207
+        if is_pattern and not files:
+            raise UsageError(f"{name}: no file is called so; check the pattern")
+        found += files if is_pattern else [name]
+    return found
+
+
+@contextmanager
+def _cluster(scheduler: str | None) -> Iterator[Any]:
+    """A client of the workers that are to share the work, None without."""
+    if scheduler is None:
+        yield None
+        return
+    from tcpstates.distributed.cluster import connected
+
+    with connected(scheduler) as client:
+        _say(f"workers share the work; what they do is shown at {client.dashboard_link}")
+        yield client
 
 
 def _is_pipe(name: str) -> bool:

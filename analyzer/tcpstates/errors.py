@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     UNREADABLE = 3
     DAMAGED = 4
     NO_PERMISSION = 5
+    CLUSTER = 6
 
 
 class TcpstatesError(Exception):
@@ -29,6 +30,12 @@ class UsageError(TcpstatesError, ValueError):
     """An argument or option that cannot be understood."""
 
     exit_code = ExitCode.USAGE
+
+
+class ClusterError(TcpstatesError):
+    """Workers, their scheduler or their disk failed; what is in the working folder stays of use."""
+
+    exit_code = ExitCode.CLUSTER
 
 
 class CaptureError(TcpstatesError):

@@ -58,6 +58,16 @@ reading = together(
         "--threads", type=click.IntRange(min=1), metavar="N", show_default="as many as processors",
         help="Work with at most so many threads; the result is the same.",
     ),
+    click.option(
+        "--scheduler", metavar="ADDRESS",
+        help="Share the work out to dask's workers: tcp://HOST:PORT, or local, local:4 for some of this "
+        "machine. The result is the same.",
+    ),
+    click.option(
+        "--workdir", type=click.Path(path_type=Path), metavar="DIR",
+        help="Where these keep what they have done, the same folder for all; a run that was stopped goes "
+        "on from it.",
+    ),
     judging,
 )  # fmt: skip
 
