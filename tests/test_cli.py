@@ -360,6 +360,18 @@ def test_ctrl_c_ends_it_without_a_traceback(run: Run, clean: Path, monkeypatch: 
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("verb", ["analyze", "timeline"])
+def test_whoever_reads_no_further_has_seen_enough(leak: Path, verb: str) -> None:
+    """As ``head`` does; exit code 1 would say that there are findings."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tcpstates", verb, str(leak)]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert result.returncode == ExitCode.DONE, result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_full_disk_is_one_line(leak: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

@@ -341,3 +341,24 @@ def test_an_unknown_interface_is_answered_with_those_that_there_are() -> None:
 def test_a_wrong_filter_is_one_line(hosts: Wire) -> None:
     with pytest.raises(UsageError, match="filter 'porty 80'"):
         capture(hosts, filter="porty 80")
+
+
+def test_all_kernels_are_compiled_before_the_first_frame() -> None:
+    """Frames would wait in a ring that fills meanwhile."""
+    program = (
+        "from tcpstates.session import _compile; from tcpstates.capture.decode import decode; "
+        "from tcpstates.inference import conduct, step; _compile(); "
+        "print([k.__name__ for k in (decode, conduct.observe, step.feed, step.expire, step.collect, "
+        "step.forget, step.copy_entries, step.rehash) if not k.signatures])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_a_file_that_takes_no_more_does_not_end_the_capture(hosts: Wire, tmp_path: Path) -> None:
+    with capture(hosts, write=tmp_path / "live.pcapng") as live:
+        live._writer.failure = "live.pcapng: No space left on device"
+        hosts.connect(hosts.listen(8080))
+        time.sleep(0.3)
+    assert len(live.connections) == 1
+    assert "live.pcapng: No space left on device" in live.snapshot.notes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import tcpstates
 from tcpstates.capture.blocks import Block
@@ -90,3 +92,24 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     assert analysis.damage == ()
     assert analysis.counts.frames == 2
     assert (analysis.log.start, analysis.log.end) == (7_000_000_008, 9_000_000_008)
+
+
+def test_a_disk_that_is_full_ends_the_file_and_is_said(tmp_path: Path) -> None:
+    block, before = copied(ring_of((ETHERNET + IPV4, {}))), resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = Writer(tmp_path / "full.pcapng", [(f"eth{number}", 1) for number in range(4)])
+    writer.write(block)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+        writer.write(block)
+        writer.write(block)
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert writer.failure == f"{tmp_path}/full.pcapng: File too large; the file ends before the capture does"
+    assert tcpstates.analyze(tmp_path / "full.pcapng").counts.frames == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_file_that_cannot_be_begun_is_named() -> None:
+    with pytest.raises(OSError, match="/dev/full"):
+        Writer(Path("/dev/full"), [("eth0", 1)])

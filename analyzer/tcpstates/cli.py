@@ -87,7 +87,18 @@ def _about_output(error: OSError) -> str:
     return f"{error.filename or 'the output'}: {error.strerror}; write to another place"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Verbs(click.Group):
+    """All verbs; whoever reads no further ends any of them well, of which click would make exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; what it returns is the exit code."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _quiet_stdout()
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tcpstates", prog_name="tcpstates")
 def cli() -> None:
     """Say which netstat state each side of every TCP connection in a capture was in, and who is to blame.

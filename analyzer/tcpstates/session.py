@@ -294,6 +294,8 @@ class Live:
             for block in self._source.finish():
                 self._take(block)
             self._now = time.time_ns()
+        if self._writer is not None:
+            self._writer.close()
         self._publish(whole=True)
 
     def _is_enough(self) -> bool:
@@ -310,7 +312,7 @@ class Live:
         if self._most is not None:
             block = block.part(slice(self._most - self._decoder.frames))
         if self._writer is not None:
-            self._writer.write(block)
+            self._write(self._writer, block)
         for start in range(0, len(block.frames), _AT_ONCE):
             segments = self._decoder.decode(block.part(slice(start, start + _AT_ONCE)))
             self._engine.feed(segments, self._decoder.errors)
@@ -318,6 +320,18 @@ class Live:
             self._now = max(self._now, self._decoder.last_time)
             if len(self._engine) > self._most_connections:
                 self._retire()
+
+    def _write(self, writer: Writer, block: Block) -> None:
+        """Write the frames too; a file that takes no more does not end the capture."""
+        was_well = not writer.failure
+        writer.write(block)
+        if writer.failure and was_well:
+            self.messages.append(writer.failure)
+
+    def _unwritten(self) -> Iterator[str]:
+        """That the file lacks frames, if it does."""
+        if self._writer is not None and self._writer.failure:
+            yield self._writer.failure
 
     def _forget_some(self) -> None:
         """From time to time, give back the memory of what is over; all of it has been published."""
@@ -359,7 +373,8 @@ class Live:
         )
         analysis = Analysis(log, counts, (), self._stuck_after)
         forgotten = self._archive.forgotten
-        notes = (*self._drops.words(log), *_left_out(self._evicted, forgotten, self._most_connections))
+        left_out = _left_out(self._evicted, forgotten, self._most_connections)
+        notes = (*self._unwritten(), *self._drops.words(log), *left_out)
         dropped = dict(self._drops.counts)
         return Snapshot(self._now, analysis, numbers, dropped, self._evicted, forgotten.total(), notes)
 
@@ -385,6 +400,7 @@ def _compile() -> None:
     segments = decoder.decode(Block(np.frombuffer(_SYN, np.uint8).copy(), frames))
     engine.feed(segments)
     engine.finish(0)
+    engine.retire(0, most=0)
 
 
 _RAW = 101

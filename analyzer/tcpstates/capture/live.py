@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import select
+import shutil
 import socket
 import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,6 +302,12 @@ class _Tap:
 _LOOPBACK = 772
 
 
+def _command() -> str:
+    """How root, with another PATH, calls this command."""
+    called = shutil.which(sys.argv[0]) if Path(sys.argv[0]).name.startswith("tcpstates") else None
+    return str(Path(called).absolute()) if called else f"{sys.executable} -m tcpstates"
+
+
 def _listening_socket(name: str, expression: str | None) -> Any:
     """Scapy's socket that listens to all frames of an interface."""
     import logging
@@ -313,9 +321,9 @@ def _listening_socket(name: str, expression: str | None) -> Any:
     try:
         return L2ListenSocket(iface=name, filter=expression, promisc=True)
     except PermissionError:
-        way, us = _CAN_READ.format(name=name), sys.argv[0] or "tcpstates"
+        way = _CAN_READ.format(name=name)
         raise CapturePermissionError(
-            f"no permission to capture on {name}; use {way}, or sudo {us} live -i {name}"
+            f"no permission to capture on {name}; use {way}, or sudo {_command()} live -i {name}"
         ) from None
     except Scapy_Exception as error:
         reason = str(error).removeprefix("Cannot set filter: ")

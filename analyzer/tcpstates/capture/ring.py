@@ -81,6 +81,7 @@ class Ring:
         self._words = self._memory.view(np.uint32)
         self._next = 0
         self._about = np.array([linktype, interface, is_loopback], np.int64)
+        self._copy(0, Block(np.empty(0, np.uint8), np.zeros(0, FRAMES)))  # compiled before there are frames
 
     def blocks(self) -> tuple[list[Block], bool]:
         """What the kernel has handed over since, and whether that was all: there is a limit."""
@@ -100,10 +101,14 @@ class Ring:
             return None
         count, length = int(self._words[at + _BLOCK_FRAMES]), int(self._words[at + _BLOCK_LENGTH])
         buffer, frames = np.empty(length + _TAG_BYTES * count, np.uint8), np.zeros(count, FRAMES)
-        kept = copy_block(self._memory, self._words, at, self._about, buffer, frames)
+        kept = self._copy(at, Block(buffer, frames))
         self._words[at + _BLOCK_STATUS] = _STATUS_KERNEL
         self._next = (self._next + 1) % BLOCKS
         return Block(buffer, frames[:kept])
+
+    def _copy(self, at: int, target: Block) -> int:
+        """Fill ``target`` with the frames of the block at word ``at``; how many."""
+        return copy_block(self._memory, self._words, at, self._about, target.buffer, target.frames)
 
     def dropped(self) -> int:
         """How many frames the kernel had no room for since the last call."""

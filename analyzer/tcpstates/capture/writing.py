@@ -6,7 +6,8 @@ Blocks are those of draft-ietf-opsawg-pcapng, little-endian, times in nanosecond
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from tcpstates.capture.blocks import Block
 from tcpstates.capture.framing import Bytes, Records
 from tcpstates.compiled import inlined, kernel
+from tcpstates.schema import FRAMES
 
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
 _AROUND = 32  # bytes of a packet block beside the frame
@@ -30,25 +32,61 @@ class Writer:
     path : Path
     interfaces : sequence of (str, int)
         The interfaces' names and LINKTYPE_ values, in the order of their numbers.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be begun.
+
+    Attributes
+    ----------
+    failure : str
+        Why no more can be written, such as a disk that is full; empty while all is well.
     """
 
     def __init__(self, path: Path, interfaces: Sequence[tuple[str, int]]) -> None:
+        self._path, self.failure = path, ""
         self._file = path.open("wb")
-        self._file.write(_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
-        for name, linktype in interfaces:
-            options = _option(_IF_NAME, name.encode()) + _option(_IF_TSRESOL, bytes([_NANOSECONDS]))
-            self._file.write(_block(_INTERFACE, struct.pack("<HHI", linktype, 0, 0) + options + bytes(4)))
+        try:
+            self._file.write(_header(interfaces))
+            self._write(Block(np.empty(0, np.uint8), np.zeros(0, FRAMES)))  # compiled before there are frames
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     def write(self, block: Block) -> None:
-        """Append the frames of a block, in their order."""
+        """Append the frames of a block, in their order; nothing any more after a failure."""
+        if not self.failure:
+            with self._failing():
+                self._write(block)
+
+    def _write(self, block: Block) -> None:
         most = int(block.frames["captured"].astype(np.int64).sum()) + (_AROUND + 3) * len(block.frames)
         out, buffer = np.zeros(most, np.uint8), block.buffer.view()
         buffer.flags.writeable = False
         self._file.write(out[: pack(buffer, block.frames, out)].tobytes())
+        self._file.flush()
 
     def close(self) -> None:
         """Write what is still to be written."""
-        self._file.close()
+        with self._failing():
+            self._file.close()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Have the file's errors end the writing, not the capture."""
+        try:
+            yield
+        except OSError as error:
+            self.failure = f"{self._path}: {error.strerror}; the file ends before the capture does"
+
+
+def _header(interfaces: Sequence[tuple[str, int]]) -> bytes:
+    """A Section Header Block, and an Interface Description Block for each interface."""
+    blocks = [_block(_SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
+    for name, linktype in interfaces:
+        options = _option(_IF_NAME, name.encode()) + _option(_IF_TSRESOL, bytes([_NANOSECONDS]))
+        blocks.append(_block(_INTERFACE, struct.pack("<HHI", linktype, 0, 0) + options + bytes(4)))
+    return b"".join(blocks)
 
 
 def _block(kind: int, body: bytes) -> bytes:
