@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,9 @@ def demo(captures: Any) -> Snapshot:
     return Snapshot(analysis.log.end, analysis, numbers, {"eth0": 3}, notes=("eth0: dropped",))
 
 
-def drawn(screen: Screen, snapshot: Snapshot) -> str:
+def drawn(screen: Screen, snapshot: Snapshot, width: int = 140, height: int = 50) -> str:
     out = io.StringIO()
-    screen._console = Console(file=out, width=140, height=50)
+    screen._console = Console(file=out, width=width, height=height)
     screen.note(snapshot)
     screen._console.print(screen.draw(snapshot))
     return out.getvalue()
@@ -131,10 +132,27 @@ def drawn(screen: Screen, snapshot: Snapshot) -> str:
 def test_the_screen_shows_states_news_and_the_worst_connections(demo: Snapshot) -> None:
     text = drawn(Screen(io.StringIO()), demo)
     assert "3 dropped" in text
-    assert "stuck_close_wait  10.20.1.20:8080  17 connections" in text
+    assert "stuck_close_wait  10.20.1.20:8080  17 connections in CLOSE_WAIT for 1 min 11 s" in text
     assert text.index("reset_by_server \n") < text.index(" stuck_close_wait\n") < text.index("s sort")
     lines = [line.split() for line in text.splitlines()]
     assert ["CLOSE_WAIT", "17"] in [words[:2] for words in lines]
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 12), (80, 24), (100, 30), (120, 40), (200, 70)])
+def test_the_screen_is_as_large_as_the_terminal(demo: Snapshot, width: int, height: int) -> None:
+    """Nothing is folded, the keys are always in view, and so is the filter while it is typed."""
+    screen = Screen(io.StringIO())
+    notes = ("eth0: the kernel dropped 3 frames between this and that, which makes all of it doubtful " * 2,)
+    lines = drawn(screen, replace(demo, notes=notes), width, height).splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert "3 dropped" in lines[0]
+    assert lines[-1].strip().startswith("s sort")
+    assert any(line.startswith("CLOSE_WAIT") for line in lines)
+    rows = [line for line in lines if line.startswith("10.")]
+    assert len(rows) >= min(height // 4, 20)
+    screen.take("/5432")
+    assert drawn(screen, demo, width, height).splitlines()[-1].startswith("filter: 5432_")
 
 
 def test_news_are_told_once(demo: Snapshot) -> None:

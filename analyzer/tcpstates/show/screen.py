@@ -10,7 +10,7 @@ import select
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TextIO
 
@@ -28,12 +28,15 @@ from tcpstates.schema import OUTCOMES, SEVERITIES
 from tcpstates.show.terminal import STYLES
 from tcpstates.states import STATE_NAMES
 
+_SECOND = 1_000_000_000
 _STEPS = 60  # of the sparklines
-_STEP = 3_000_000_000  # ns each: three minutes in all
+_STEP = 3 * _SECOND  # ns each: three minutes in all
 _BARS = " ▁▂▃▄▅▆▇█"
 _ASCII_BARS = " .:-=+*#%@"
 _WARNING = SEVERITIES.index("warning")
 _HELP = "s sort   / filter   p pause   q or Ctrl-C end, and report"
+_ROOMY = 36  # lines from which on all states are shown
+_OTHER_COLUMNS = 11 + 11 + 5 + 16  # states, age, outcome
 
 
 class Row(NamedTuple):
@@ -93,16 +96,27 @@ class News:
         """Add one line for each outcome and server that is new, with the number of connections."""
         bad = np.flatnonzero(found.severity >= _WARNING)
         outcomes = dict(zip(numbers[bad].tolist(), found.outcome[bad].tolist(), strict=True))
-        fresh: dict[tuple[int, str], int] = {}
+        fresh: dict[tuple[str, str], list[int]] = {}
         for place, number in zip(bad.tolist(), numbers[bad].tolist(), strict=True):
             if self._known.get(number) != outcomes[number]:
-                key = outcomes[number], _end(log, 2 * place + 1)
-                fresh[key] = fresh.get(key, 0) + 1
+                key = OUTCOMES[outcomes[number]], _end(log, 2 * place + 1)
+                fresh.setdefault(key, []).append(int(found.lasted[place]))
         self._known = outcomes
-        for (outcome, server), count in fresh.items():
-            name = OUTCOMES[outcome]
-            words = (f"{clock(time)[11:19]}  ", (name, STYLES[SEVERITY[name]]), f"  {server}")
-            self.lines.append(Text.assemble(*words, f"  {counted(count, 'connection')}"))
+        for (name, server), lasted in fresh.items():
+            said = f"  {server}  {counted(len(lasted), 'connection')}{_so_long(name, min(lasted))}"
+            line = _line("", "").append(f"{clock(time)[11:19]}  ").append(name, STYLES[SEVERITY[name]])
+            self.lines.append(line.append(said))
+
+
+def _so_long(outcome: str, lasted: int) -> str:
+    """For how long it has been so, where that is what became true."""
+    state = outcome.removeprefix("stuck_").upper()
+    return f" in {state} for {_seconds(lasted)}" if outcome.startswith("stuck_") else ""
+
+
+def _seconds(lasted: int) -> str:
+    """A duration in whole seconds."""
+    return duration(max(lasted, 0) // _SECOND * _SECOND)
 
 
 def rows_of(log: Log, found: Outcomes, most: int, key: Callable[[Row], Any], wanted: str) -> list[Row]:
@@ -130,7 +144,7 @@ def _end(log: Log, side: int) -> str:
     return endpoint(address_text(int(row["addr_hi"]), int(row["addr_lo"])), int(row["port"]))
 
 
-def sparkline(values: deque[int], ascii_only: bool = False) -> str:
+def sparkline(values: Sequence[int], ascii_only: bool = False) -> str:
     """The values as bars, the highest as high as a line."""
     bars, most = _ASCII_BARS if ascii_only else _BARS, max(max(values), 1)
     return "".join(bars[-(-value * (len(bars) - 1) // most)] for value in values).rjust(_STEPS)
@@ -198,51 +212,89 @@ class Screen:
             self.wanted += key
 
     def draw(self, snapshot: Any) -> RenderableType:
-        """What the screen shows."""
-        parts: list[RenderableType] = [self._headline(snapshot), "", self._states()]
-        parts += [Text(line, "yellow") for line in (*snapshot.notes, *self._messages)]
-        if self._news.lines:
-            parts += ["", Text("Became true", "bold"), *self._news.lines]
-        used = sum(str(part).count("\n") + 1 for part in parts if isinstance(part, str | Text)) + len(LIVE)
-        most = max(self._console.height - used - 5, 3)
-        parts += ["", self._connections(snapshot, most), Text(self._prompt(), "dim")]
-        return Group(*parts)
+        """What the screen shows: as many lines as it has, none of them folded."""
+        height = self._console.height
+        states = self._states(height)
+        notes = [_line(line, "yellow") for line in (*snapshot.notes, *self._messages)][-height // 4 :]
+        room = height - states.row_count - len(notes) - 4  # headline, title, header, prompt
+        gap = [_line("", "")] if room > 20 else []
+        news = list(self._news.lines)[-max(min(room // 2 - 1, 6), 0) :] if room > 5 else []
+        if news:
+            news = [*gap, _line("Became true", "bold"), *news]
+        most = max(room - len(news) - 2 * len(gap), 1)
+        return Group(
+            self._headline(snapshot), *gap, states, *notes, *news, *gap,
+            self._connections(snapshot, most), _line(self._prompt(), "dim"),
+        )  # fmt: skip
 
     def _prompt(self) -> str:
-        return f"filter: {self.wanted}_" if self.is_typing else _HELP
+        if self.is_typing:
+            return f"filter: {self.wanted}_   Enter to keep, Esc for none"
+        return _HELP
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self._console.width < 100
 
     def _headline(self, snapshot: Any) -> Text:
-        log, counts = snapshot.analysis.log, snapshot.analysis.counts
-        words = [f"{clock(snapshot.time)[:19]} UTC", duration(log.end - log.start), ", ".join(log.files)]
+        log, counts, when = snapshot.analysis.log, snapshot.analysis.counts, clock(snapshot.time)
+        words = [f"{when[11:19] if self._is_narrow else when[:19]} UTC", duration(log.end - log.start)]
+        words += ["PAUSED"] if self.is_paused else []
+        words += [f"{sum(snapshot.dropped.values()):,} dropped", ", ".join(log.files)]
         words += [counted(counts.frames, "frame"), counted(len(log.connections), "connection")]
-        words.append(f"{sum(snapshot.dropped.values()):,} dropped")
         words += [f"{snapshot.evicted:,} evicted"] if snapshot.evicted else []
-        return Text("   ".join([*words, *(["PAUSED"] if self.is_paused else [])]), "bold")
+        return _line(("  " if self._is_narrow else "   ").join(words), "bold")
 
-    def _states(self) -> Table:
+    def _states(self, height: int) -> Table:
+        """The states with their last minutes; where lines are few, those that there were, the most first."""
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(min_width=11)
         table.add_column(justify="right", min_width=7)
         table.add_column(no_wrap=True)
-        for name, values in self._history.counts.items():
-            table.add_row(
-                name, f"{values[-1]:,}", Text(sparkline(values, self._console.options.ascii_only), "cyan")
-            )
+        steps = max(min(_STEPS, self._console.width - 23), 1)
+        for name in self._shown_states(height):
+            values = list(self._history.counts[name])
+            line = sparkline(values[-steps:], self._console.options.ascii_only)
+            table.add_row(name, f"{values[-1]:,}", Text(line[-steps:], "cyan"))
         return table
+
+    def _shown_states(self, height: int) -> list[str]:
+        counts = self._history.counts
+        if height >= _ROOMY:
+            return list(counts)
+        most = sorted((name for name in counts if any(counts[name])), key=lambda name: -counts[name][-1])
+        shown = set(most[: max(height // 4, 1)])
+        return [name for name in counts if name in shown]
 
     def _connections(self, snapshot: Any, most: int) -> Table:
         log, found = snapshot.analysis.log, snapshot.analysis.outcomes
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-        for name in ("CLIENT", "SERVER", "CLIENT STATE", "SERVER STATE", "FOR", "OUTCOME"):
+        gap, word = (1, "IN") if self._is_narrow else (2, "STATE")
+        table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+        address = max((self._console.width - _OTHER_COLUMNS - 5 * gap) // 2, 7)
+        for name in ("CLIENT", "SERVER", f"CLIENT {word}", f"SERVER {word}", "FOR", "OUTCOME"):
             table.add_column(name, no_wrap=True)
         table.columns[4].justify = "right"
         for row in rows_of(log, found, most, SORTS[self.sort], self.wanted):
             style = STYLES[SEVERITIES[row.severity]] if row.severity >= _WARNING else ""
-            states = row.client_state, row.server_state, duration(max(row.age, 0) // 10**9 * 10**9)
-            table.add_row(row.client, row.server, *states, Text(row.outcome, style))
-        chosen = f", with {self.wanted!r}" if self.wanted else ""
-        table.title, table.title_justify = Text(f"Connections, {self.sort} first{chosen}", "bold"), "left"
+            states = row.client_state, row.server_state, _seconds(row.age)
+            ends = (_end_of(text, address) for text in (row.client, row.server))
+            table.add_row(*ends, *states, Text(row.outcome, style))
+        table.title, table.title_justify = _line(self._title(), "bold"), "left"
         return table
+
+    def _title(self) -> str:
+        order = f"by {self.sort}" if self.sort in ("state", "server") else f"{self.sort} first"
+        return f"Connections, {order}" + (f", with {self.wanted!r}" if self.wanted else "")
+
+
+def _end_of(text: str, most: int) -> str:
+    """The end of an address, where the port is, if all of it is too long."""
+    return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def _line(text: str, style: str) -> Text:
+    """A line that is cut rather than folded."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
