@@ -106,6 +106,18 @@ def test_lines_have_the_columns_of_bcc() -> None:
     assert line.split() == ["10.0.0.1", "40000", "10.0.0.2", "80", "SYN_SENT", "->", "ESTABLISHED", "1.500"]
 
 
+def test_what_is_over_and_was_left_out_is_not_told_again() -> None:
+    """As when the report at the end takes in what had been put aside."""
+    engine, changes = Engine(seed=1), Changes()
+    engine.feed(as_segments(OPENING + CLOSING))
+    numbers = np.array([0])
+    log = log_of(engine, START + SECOND)
+    assert len(changes.since(log, numbers)[0]) > 5
+    assert not changes.since(log_of(Engine(seed=1), START + SECOND), np.zeros(0, np.int64))[0]
+    assert not changes.since(log, numbers)[0]
+    assert len(changes.since(log, numbers + 1)[0]) > 5
+
+
 def test_json_lines() -> None:
     out = io.StringIO()
     write_json_lines([CHANGE, CHANGE._replace(lasted=-1)], out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from tcpstates.session import Snapshot
 from wires import Wire, await_start, run_in, syn
 
 pytestmark = pytest.mark.slow_without_jit
+_MINUTES = pytest.mark.skipif(os.environ.get("CI") != "true", reason="takes minutes; CI runs it")
 
 
 def send(hosts: Wire, count: int, per_second: float, stop_after: float = 600) -> float:
@@ -92,7 +94,9 @@ def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
     assert peak < 500
 
 
-@pytest.mark.parametrize("seconds", [10, pytest.param(3_600, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "seconds", [10, pytest.param(180, marks=_MINUTES), pytest.param(3_600, marks=pytest.mark.soak)]
+)
 def test_memory_is_flat_while_200_connections_a_second_come(hosts: Wire, seconds: int) -> None:
     """Real sockets; each connection is seen; memory stays as it was after ten minutes."""
     process = run_in(hosts.client, "live", "-i", "eth0", "--json", "-f", "port 8080")

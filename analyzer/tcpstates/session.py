@@ -330,8 +330,13 @@ class Live:
 
     def _unwritten(self) -> Iterator[str]:
         """That the file lacks frames, if it does."""
-        if self._writer is not None and self._writer.failure:
+        if self._writer is None:
+            return
+        if self._writer.failure:
             yield self._writer.failure
+        if len(self._drops.losses):
+            path = self._writer.path
+            yield f"{path} does not say which frames were dropped: analyze may call stuck what was not"
 
     def _forget_some(self) -> None:
         """From time to time, give back the memory of what is over; all of it has been published."""

@@ -40,12 +40,13 @@ class Writer:
 
     Attributes
     ----------
+    path : Path
     failure : str
         Why no more can be written, such as a disk that is full; empty while all is well.
     """
 
     def __init__(self, path: Path, interfaces: Sequence[tuple[str, int]]) -> None:
-        self._path, self.failure = path, ""
+        self.path, self.failure = path, ""
         self._file = path.open("wb")
         try:
             self._file.write(_header(interfaces))
@@ -77,7 +78,7 @@ class Writer:
         try:
             yield
         except OSError as error:
-            self.failure = f"{self._path}: {error.strerror}; the file ends before the capture does"
+            self.failure = f"{self.path}: {error.strerror}; the file ends before the capture does"
 
 
 def _header(interfaces: Sequence[tuple[str, int]]) -> bytes:

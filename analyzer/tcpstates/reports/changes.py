@@ -37,13 +37,15 @@ class Changes:
     """Tells the transitions that were not told yet.
 
     A correction of what was told (a frame shows that an earlier one was not received) is told as one more
-    transition, from the state that was told to the state that holds.
+    transition, from the state that was told to the state that holds. Connections that were left out of a look
+    are over: they are not told again in a later one that has them.
     """
 
     def __init__(self) -> None:
         self._numbers = np.zeros(0, np.int64)
         self._told = np.zeros((0, 2), np.int64)  # when each side entered the state that was told last
         self._states = np.zeros((0, 2), np.uint8)
+        self._newest = -1
 
     def since(self, log: Log, numbers: np.ndarray, most: int | None = None) -> tuple[list[Change], int]:
         """What is new in ``log``, in the order of time, and how much more there is than is told.
@@ -54,31 +56,33 @@ class Changes:
         numbers : int64 (n,), rising: what each is called for good.
         most : how many changes are told; all if None.
         """
-        told, states = self._before(numbers)
+        told, states, is_over = self._before(numbers)
         sides, rows = log.side_of_row, log.transitions
         first = np.zeros(len(rows), bool)
         first[log.first_rows] = True
         silent = first & np.isin(log.state, (State.CLOSE, State.UNKNOWN))
-        new = np.flatnonzero((rows["start"] > told[sides]) & ~silent)
+        new = np.flatnonzero((rows["start"] > told[sides]) & ~silent & ~is_over[sides])
         corrected = self._corrected(log, told, states, new)
         chosen = np.concatenate((new, corrected))
         chosen = chosen[np.argsort(rows["start"][chosen], kind="stable")]
         last = log.last_rows
-        self._numbers = numbers.copy()
+        self._numbers, self._newest = numbers.copy(), max(self._newest, int(numbers.max(initial=-1)))
         self._told, self._states = rows["start"][last].reshape(-1, 2), log.state[last].reshape(-1, 2)
         left_out = 0 if most is None else max(len(chosen) - most, 0)
         chosen = chosen[: len(chosen) - left_out]
         return list(_changes(log, numbers, chosen, states, set(corrected.tolist()))), left_out
 
-    def _before(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each side of these connections was told to be in, and since when."""
+    def _before(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Since when each side was told to be in which state, and whether it was left out the last time."""
+        is_over = numbers <= self._newest
         told = np.full((len(numbers), 2), NO_TIME)
         states = np.full((len(numbers), 2), State.CLOSE, np.uint8)
         if len(self._numbers):
             place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
             known = self._numbers[place] == numbers
+            is_over &= ~known
             told[known], states[known] = self._told[place[known]], self._states[place[known]]
-        return told.reshape(-1), states.reshape(-1)
+        return told.reshape(-1), states.reshape(-1), np.repeat(is_over, 2)
 
     @staticmethod
     def _corrected(log: Log, told: np.ndarray, states: np.ndarray, new: np.ndarray) -> np.ndarray:
