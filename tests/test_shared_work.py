@@ -41,9 +41,9 @@ class OneAfterTheOther:
         return results
 
     def map_shared(
-        self, work: Callable[..., Any], shared: Any, given: Sequence[Any], *same: Any
+        self, work: Callable[..., Any], shared: Any, given: Sequence[Any], *same: Any, note: Any
     ) -> list[Any]:
-        return [work(shared, one, *same) for one in given]
+        return self.map(lambda one, *rest: work(shared, one, *rest), given, *same, note=note)
 
 
 def shared_out(paths: Sequence[Path], folder: Path | None = None, **options: Any) -> Run:

@@ -103,12 +103,17 @@ class Cluster:
                     raise ConnectionError from None
 
     def map_shared(
-        self, work: Callable[..., _Result], shared: Any, given: Sequence[Any], *same: Any
+        self,
+        work: Callable[..., _Result],
+        shared: Any,
+        given: Sequence[Any],
+        *same: Any,
+        note: Callable[[int, _Result], None],
     ) -> list[_Result]:
         """The same for ``work(shared, one, *same)``, where what is shared is large: it is sent once."""
         with _one_line():
             sent = self._client.scatter(shared, broadcast=True, hash=False)
-        return self.map(_swapped, [*given], work, sent, *same, note=lambda _place, _result: None)
+        return self.map(_swapped, [*given], work, sent, *same, note=note)
 
 
 def _swapped(one: Any, work: Callable[..., _Result], shared: Any, *same: Any) -> _Result:

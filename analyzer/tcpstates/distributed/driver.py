@@ -20,8 +20,19 @@ from tcpstates.capture.streams import source_name
 from tcpstates.distributed.cluster import Cluster
 from tcpstates.distributed.fragments import PutTogether, put_together
 from tcpstates.distributed.mapping import read_unit
-from tcpstates.distributed.plan import Facts, Group, Options, Unit, buckets_for, groups_of, joined, units_of
-from tcpstates.distributed.reducing import Inferred, Job, Told, infer_bucket, read_inference
+from tcpstates.distributed.plan import (
+    Facts,
+    Group,
+    Options,
+    Share,
+    Unit,
+    buckets_for,
+    groups_of,
+    joined,
+    shares_of,
+    units_of,
+)
+from tcpstates.distributed.reducing import Inferred, Job, Told, infer_share, read_inference
 from tcpstates.distributed.shares import Plan, ReadGroup, ReadUnit
 from tcpstates.distributed.skew import together
 from tcpstates.distributed.work import Stage, Work
@@ -132,8 +143,11 @@ class _Driver:
         plan = _plan(groups, self._options)
         fragments = self._fragments(plan, facts)
         first, last = _bounds(facts)
-        told = self._infer(Job(plan, reading.timers, reading.checksums, self._dialects, last, fragments))
-        whole, dialects = self._join(told)
+        job = Job(plan, reading.timers, reading.checksums, self._dialects, last, fragments)
+        told = self._infer(
+            job, shares_of(sum(counts) for counts in zip(*(said.pairs for said in facts), strict=True))
+        )
+        whole, dialects = self._join()
         names = tuple(self._names[path] for path, _size in files)
         return Run(
             Log.of(whole, first, last, names, dialects),
@@ -215,10 +229,14 @@ class _Driver:
 
     # Stage 2
 
-    def _infer(self, job: Job) -> list[Told]:
+    def _infer(self, job: Job, shares: Sequence[Share]) -> list[Told]:
         began = time.monotonic()
-        buckets = range(self._options.buckets)
-        told = self._cluster.map_shared(infer_bucket, job, buckets, self._folder)
+        self._parts: dict[int, Inferred] = {}
+
+        def take(place: int, part: Told) -> None:
+            self._parts[place] = read_inference(part.path)  # while workers do the others
+
+        told = self._cluster.map_shared(infer_share, job, shares, self._folder, note=take)
         self._stages.append(
             Stage(
                 "infer",
@@ -235,10 +253,10 @@ class _Driver:
 
     # Stage 3
 
-    def _join(self, told: Sequence[Told]) -> tuple[Inference, Array | None]:
+    def _join(self) -> tuple[Inference, Array | None]:
         """All connections, numbered in the order of their first frames; what dialects say of each."""
         began = time.monotonic()
-        parts = [read_inference(part.path) for part in told]
+        parts = [self._parts.pop(place) for place in range(len(self._parts))]
         order, numbers = _ranked([part.keys for part in parts])
         _numbers, whole = joined_parts(
             [(rank, part.inference) for rank, part in zip(numbers, parts, strict=True)]

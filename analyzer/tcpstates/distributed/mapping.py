@@ -148,6 +148,7 @@ class _Reading:
             is_too_late=self._sorter.is_too_late,
             damage=[self._with_path(damage) for damage in self._reader.damage],
             bytes=self._reader.bytes_read,
+            pairs=self._writers["segments"].pairs.tolist(),
             groups={kind: [[*group] for group in writer.groups] for kind, writer in self._writers.items()},
         )
 

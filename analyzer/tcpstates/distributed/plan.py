@@ -22,8 +22,10 @@ from tcpstates.compiled import PACKAGE, sources_digest
 
 #: Files that are smaller together are read in one task.
 TOGETHER = 32 << 20
-#: Bytes of captures for each bucket: of 60-byte frames some 800,000, of new connections at most as many.
+#: Bytes of captures for each bucket.
 PER_BUCKET = 1 << 26
+#: Connections of a bucket that a worker infers at once: 400 MB at most.
+AT_ONCE = 1 << 18
 LEAST_BUCKETS, MOST_BUCKETS = 8, 1024
 
 
@@ -80,6 +82,7 @@ class Facts:
     disorder : the fields of ``schema.Disorder``.
     damage : for each file that is damaged, its path, and what ``capture.files.Damage`` says.
     fragments : how many frames wait for what other units have.
+    pairs : how many pairs of ends each bucket has, or more.
     groups : by kind of row, the bucket and the number of rows of each row group; empty once it was told.
     """
 
@@ -101,6 +104,7 @@ class Facts:
     bytes: int = 0
     seconds: float = 0.0
     was_there: bool = False
+    pairs: list[int] = field(default_factory=list)
     groups: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
@@ -161,6 +165,26 @@ def buckets_for(size: int) -> int:
     """How many buckets the connections of so many bytes are shared out to."""
     needed = max(1, -(-size // PER_BUCKET))
     return min(max(1 << (needed - 1).bit_length(), LEAST_BUCKETS), MOST_BUCKETS)
+
+
+class Share(NamedTuple):
+    """What one worker infers: a bucket, or a slice of one.
+
+    Attributes
+    ----------
+    bucket : its number.
+    number, slices : the how-manieth slice of how many.
+    """
+
+    bucket: int
+    number: int = 0
+    slices: int = 1
+
+
+def shares_of(pairs: Iterable[int]) -> list[Share]:
+    """The shares of buckets that have so many pairs of ends each, or fewer."""
+    counts = [max(1, -(-count // AT_ONCE)) for count in pairs]
+    return [Share(bucket, number, count) for bucket, count in enumerate(counts) for number in range(count)]
 
 
 @cache

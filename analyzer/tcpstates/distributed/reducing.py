@@ -1,4 +1,4 @@
-"""One bucket goes through the engine: what a worker does second."""
+"""A share of all connections goes through the engine: what a worker does second."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpstates.distributed.fragments import PutTogether
-from tcpstates.distributed.shares import Piece, Plan, ReadGroup, Share
+from tcpstates.distributed.plan import Share
+from tcpstates.distributed.rows import slice_of
+from tcpstates.distributed.shares import Piece, Plan, ReadGroup, Stream
 from tcpstates.distributed.skew import Bounds, Comparison
 from tcpstates.inference.conduct import NOT_SEEN
 from tcpstates.inference.engine import Engine, Inference
@@ -30,7 +32,7 @@ KEYS = np.dtype([("group", "i8"), ("time", "i8"), ("file", "i8"), ("position", "
 
 @dataclass(frozen=True)
 class Job:
-    """What all buckets have in common.
+    """What all shares have in common.
 
     Attributes
     ----------
@@ -48,23 +50,23 @@ class Job:
     end: int
     fragments: PutTogether | None
 
-    def address(self, bucket: int) -> str:
-        """What the inference of a bucket is found by."""
+    def address(self, share: Share) -> str:
+        """What the inference of a share is found by."""
         units = [
             [Path(unit.folder).name, unit.first_file] for group in self.plan.groups for unit in group.units
         ]
-        said = [units, self.timers, self.checksums, self.dialects, self.end, bucket]
+        said = [units, self.timers, self.checksums, self.dialects, self.end, share]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
 class Told(NamedTuple):
-    """What a worker says of a bucket that it has inferred.
+    """What a worker says of a share that it has inferred.
 
     Attributes
     ----------
     path : where the inference is.
     segments, connections : how many.
-    copies, dissected, filtered, skipped : of the frames that count once, see ``shares.Share``.
+    copies, dissected, filtered, skipped : of the frames that count once, see ``shares.Stream``.
     skews : how far clocks are apart.
     seconds : how long it took; 0 if it was there.
     """
@@ -81,7 +83,7 @@ class Told(NamedTuple):
 
 
 class Inferred(NamedTuple):
-    """The inference of one bucket.
+    """The inference of one share.
 
     Attributes
     ----------
@@ -95,13 +97,13 @@ class Inferred(NamedTuple):
     dialects: Array | None
 
 
-def infer_bucket(job: Job, bucket: int, folder: str) -> Told:
-    """Infer a bucket, and write what was inferred below ``folder``, unless it is there."""
-    path = Path(folder) / f"{job.address(bucket)}.npz"
+def infer_share(job: Job, share: Share, folder: str) -> Told:
+    """Infer a share, and write what was inferred below ``folder``, unless it is there."""
+    path = Path(folder) / f"{job.address(share)}.npz"
     told = _known(path)
     if told is None:
         began = time.monotonic()
-        told, arrays = _Inferring(job, bucket).told(str(path))
+        told, arrays = _Inferring(job, share).told(str(path))
         told = told._replace(seconds=time.monotonic() - began)
         _write(path, {**arrays, "told": np.frombuffer(json.dumps(told).encode(), np.uint8)})
     return told
@@ -141,9 +143,9 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 class _Inferring:
-    """Feeds an engine with a bucket."""
+    """Feeds an engine with a share."""
 
-    def __init__(self, job: Job, bucket: int) -> None:
+    def __init__(self, job: Job, share: Share) -> None:
         self._job = job
         self._engine = Engine(profile_named(job.timers), checksums=job.checksums)
         self._others = _dialects() if job.dialects else None
@@ -151,7 +153,7 @@ class _Inferring:
         self._keys, self._reset_keys = [np.zeros(0, KEYS)], [np.zeros(0, KEYS)]
         self._has_reset = np.zeros(0, np.bool_)  # by side
         self._segments = 0
-        self._share = Share(job.plan, bucket, _extra(job.fragments, bucket), self._watch)
+        self._stream = Stream(job.plan, share, _extra(job.fragments, share), self._watch)
 
     def _watch(self, rows: Array, _origins: Array) -> None:
         self._comparison.take(rows)
@@ -159,7 +161,7 @@ class _Inferring:
     def told(self, path: str) -> tuple[Told, dict[str, Array]]:
         """Infer all; what is to be said of it, and the arrays to write."""
         for number, group in enumerate(self._job.plan.groups):
-            for piece in self._share.of_group(group):
+            for piece in self._stream.of_group(group):
                 self._feed(piece, number, group)
         result = self._engine.close(self._job.end)
         arrays = {name: value for name, value in result._asdict().items() if name not in _COUNTS}
@@ -167,15 +169,15 @@ class _Inferring:
         arrays["keys"], arrays["reset_keys"] = np.concatenate(self._keys), np.concatenate(self._reset_keys)
         if self._others is not None:
             arrays["dialects"] = self._others.finish(result.sides)
-        share = self._share
+        stream = self._stream
         return Told(
             path,
             self._segments,
             len(result.connections),
-            share.copies,
-            share.dissected,
-            share.filtered,
-            share.skipped,
+            stream.copies,
+            stream.dissected,
+            stream.filtered,
+            stream.skipped,
             self._comparison.bounds(),
             0.0,
         ), arrays
@@ -209,11 +211,11 @@ def _dialects() -> Any:
     return Dialects()
 
 
-def _extra(fragments: PutTogether | None, bucket: int) -> dict[int, Array]:
-    """The segments in fragments that are in the bucket, by the unit that they are of."""
+def _extra(fragments: PutTogether | None, share: Share) -> dict[int, Array]:
+    """The segments in fragments that are in the share, by the unit that they are of."""
     if fragments is None:
         return {}
-    mine = fragments.buckets == bucket
+    mine = (fragments.buckets == share.bucket) & (slice_of(fragments.rows, share.slices) == share.number)
     rows, units = fragments.rows[mine], fragments.units[mine]
     return {int(unit): rows[units == unit] for unit in np.unique(units)}
 

@@ -59,7 +59,21 @@ _SHIFT, _MIX = np.uint64(29), np.uint64(0x165667B19E3779F9)
 
 
 def bucket_of(rows: Array, buckets: int) -> Array:
-    """uint16 per row: the bucket of its addresses and ports, the same in both directions.
+    """uint16 per row: the bucket of its addresses and ports."""
+    return _bucket(hash_of(rows), buckets)
+
+
+def _bucket(hashes: Array, buckets: int) -> Array:
+    return ((hashes >> np.uint64(40)) % np.uint64(buckets)).astype(np.uint16)
+
+
+def slice_of(rows: Array, slices: int) -> Array:
+    """uint16 per row: the slice of its bucket, where one is too large for the memory of a worker."""
+    return ((hash_of(rows) >> np.uint64(8) & np.uint64(0xFFFFFFFF)) % np.uint64(slices)).astype(np.uint16)
+
+
+def hash_of(rows: Array) -> Array:
+    """uint64 per row, of its addresses and ports: the same in both directions, and on all machines.
 
     A tunnel or a VLAN makes no difference: the engine weighs it among the connections of a 4-tuple.
     """
@@ -71,8 +85,7 @@ def bucket_of(rows: Array, buckets: int) -> Array:
             mixed ^= rows[f"{end}_port"].astype(np.uint64) * _MIX
             mixed = (mixed ^ (mixed >> _SHIFT)) * _MIX
             ends += mixed ^ (mixed >> np.uint64(32))
-    ends = (ends ^ (ends >> _SHIFT)) * _MIX
-    return ((ends >> np.uint64(40)) % np.uint64(buckets)).astype(np.uint16)
+    return np.asarray((ends ^ (ends >> _SHIFT)) * _MIX)
 
 
 def placed(records: Array, dtype: np.dtype[Any]) -> Array:
@@ -88,6 +101,8 @@ class BucketWriter:
     Attributes
     ----------
     groups : a tuple (bucket, rows) for each row group, in the file's order.
+    pairs : int64 (buckets,), how many different pairs of ends were in each bucket, counted anew in each
+        row group; 0 for rows that have none.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any], buckets: int) -> None:
@@ -96,6 +111,7 @@ class BucketWriter:
         self._waiting, self._of_waiting = np.empty(0, dtype), np.empty(0, np.uint16)
         self._count = 0
         self._writer: Any = None
+        self.pairs = np.zeros(buckets, np.int64)
 
     def add(self, rows: Array, buckets: Array) -> None:
         """Take in rows and the bucket of each."""
@@ -129,6 +145,9 @@ class BucketWriter:
         order = np.argsort(buckets, kind="stable")
         rows, self._count = self._waiting[: self._count], 0
         names = self._dtype.names or ()
+        if "src_port" in names:
+            pairs = _bucket(np.unique(hash_of(rows)), self._buckets)
+            self.pairs += np.bincount(pairs, minlength=self._buckets)
         table = pyarrow.table({name: np.ascontiguousarray(rows[name])[order] for name in names})
         ends = np.cumsum(np.bincount(buckets, minlength=self._buckets)).tolist()
         for bucket, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):

@@ -14,8 +14,8 @@ import numpy as np
 
 from tcpstates.capture.merging import copies_among
 from tcpstates.distributed.mapping import FILTERED, KINDS, known_facts
-from tcpstates.distributed.plan import Facts, Options
-from tcpstates.distributed.rows import SEGMENT_ROWS, read_bucket
+from tcpstates.distributed.plan import Facts, Options, Share
+from tcpstates.distributed.rows import SEGMENT_ROWS, read_bucket, slice_of
 from tcpstates.errors import ClusterError
 from tcpstates.schema import ICMP_ERRORS, SEGMENTS
 
@@ -83,13 +83,13 @@ class Piece(NamedTuple):
 Watcher = Callable[[Array, Array], None]
 
 
-class Share:
-    """One bucket of what was read.
+class Stream:
+    """One share of what was read.
 
     Parameters
     ----------
     plan : what was read.
-    bucket : which one.
+    share : which one.
     extra : by the number of a unit's first file, SEGMENT_ROWS that only all units together made known.
     watch : see ``Watcher``.
 
@@ -100,16 +100,17 @@ class Share:
     skipped : how many hold no segment, by reason.
     """
 
-    def __init__(self, plan: Plan, bucket: int, extra: dict[int, Array], watch: Watcher) -> None:
+    def __init__(self, plan: Plan, share: Share, extra: dict[int, Array], watch: Watcher) -> None:
         self.copies = self.dissected = self.filtered = 0
         self.skipped: dict[str, int] = {}
-        self._plan, self._bucket, self._extra, self._watch = plan, bucket, extra, watch
+        self._plan, self._share, self._extra, self._watch = plan, share, extra, watch
 
     def of_group(self, group: ReadGroup) -> Iterator[Piece]:
         """The pieces of one group."""
         facts = [_facts(unit) for unit in group.units]
         if group.is_merged:
-            self._count_others(group, facts)
+            if self._share.number == 0:
+                self._count_others(group, facts)
             yield from _in_order(self._merged(group, facts, "segments"), self._merged(group, facts, "errors"))
             return
         [unit] = group.units
@@ -122,8 +123,12 @@ class Share:
         extra = self._extra.get(unit.first_file, np.zeros(0, SEGMENT_ROWS))
         if kind != "segments":
             extra = extra[:0]
-        for rows in read_bucket(path, KINDS[kind], facts.groups[kind], self._bucket):
+        for rows in read_bucket(path, KINDS[kind], facts.groups[kind], self._share.bucket):
             rows["file"] += unit.first_file
+            if self._share.slices > 1 and kind != "others":
+                rows = rows[slice_of(rows, self._share.slices) == self._share.number]
+            if not len(rows):
+                continue
             if len(extra):
                 count = int(np.searchsorted(extra["position"], rows["position"][-1], "right"))
                 rows, extra = _with_extra(rows, extra[:count]), extra[count:]

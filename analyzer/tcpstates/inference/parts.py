@@ -25,21 +25,65 @@ def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:
     numbers : int64 (m,), rising.
     inference : Inference, its connections numbered from 0 on; ``older`` is right within each part.
     """
-    sizes = [len(numbers) for numbers, _part in parts]
-    starts = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
+    numbers = np.concatenate([numbers for numbers, _part in parts])
     inferences = [part for _numbers, part in parts]
-    pairs = list(zip(inferences, starts.tolist(), strict=True))
-    conduct, resets = _conduct(pairs)
+    order = np.argsort(numbers, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    places = np.split(place, np.cumsum([len(numbers) for numbers, _part in parts])[:-1])
+    sides = [sides_of(here) for here in places]
+    conduct, resets = _conduct(inferences, sides)
     whole = Inference(
-        np.concatenate([_moved(part.connections, "older", start) for part, start in pairs]),
-        np.concatenate([part.sides for part in inferences]),
-        np.concatenate([_moved(part.transitions, "conn", start) for part, start in pairs]),
+        _connections(inferences, places),
+        _spread([part.sides for part in inferences], sides),
+        _transitions(inferences, places),
         sum(part.bad_checksums for part in inferences),
         sum(part.stray_errors for part in inferences),
         conduct,
         resets,
     )
-    return chosen(np.concatenate([numbers for numbers, _part in parts]), whole)
+    return numbers[order], whole
+
+
+def _spread(parts: Sequence[Array], places: Sequence[Array]) -> Array:
+    """One array of the rows of several, those of each at its places."""
+    dtype = parts[0].dtype
+    rows = np.empty(sum(map(len, parts)), dtype)
+    plain = np.dtype((np.void, dtype.itemsize))  # numpy copies records field by field, and bytes at once
+    for part, here in zip(parts, places, strict=True):
+        rows.view(plain)[here] = np.ascontiguousarray(part).view(plain)
+    return rows
+
+
+def _connections(parts: Sequence[Inference], places: Sequence[Array]) -> Array:
+    connections = _spread([part.connections for part in parts], places)
+    for part, here in zip(parts, places, strict=True):
+        older = part.connections["older"]
+        connections["older"][here] = np.append(here, -1)[older]
+    return connections
+
+
+def _transitions(parts: Sequence[Inference], places: Sequence[Array]) -> Array:
+    """All rows by connection; each connection's are of one part, and stand together there."""
+    counts = [np.bincount(part.transitions["conn"], minlength=len(part.connections)) for part in parts]
+    ends = np.cumsum(_spread(counts, places))
+    targets = []
+    for count, here in zip(counts, places, strict=True):
+        shift = ends[here] - np.cumsum(count)
+        targets.append(np.arange(count.sum()) + np.repeat(shift, count))
+    rows = _spread([part.transitions for part in parts], targets)
+    rows["conn"] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    return rows
+
+
+def _conduct(parts: Sequence[Inference], sides: Sequence[Array]) -> tuple[Array, Array]:
+    conduct = _spread([part.conduct for part in parts], sides)
+    owners = [here[part.resets["side"]] for part, here in zip(parts, sides, strict=True)]
+    with_resets = np.sort(np.concatenate(owners))
+    resets = _spread([part.resets for part in parts], [np.searchsorted(with_resets, own) for own in owners])
+    resets["side"] = with_resets
+    conduct["reset"][with_resets] = np.arange(1, len(resets) + 1)
+    return conduct, resets
 
 
 def chosen(numbers: Array, whole: Inference, keep: Array | None = None) -> tuple[Array, Inference]:
@@ -69,22 +113,3 @@ def chosen(numbers: Array, whole: Inference, keep: Array | None = None) -> tuple
         resets,
     )
     return numbers[order], inference
-
-
-def _moved(rows: Array, column: str, start: int) -> Array:
-    """A copy in which the connections of ``column`` count from ``start`` on."""
-    rows = rows.copy()
-    rows[column] += np.where(rows[column] >= 0, start, 0).astype(np.int32)
-    return rows
-
-
-def _conduct(pairs: Sequence[tuple[Inference, int]]) -> tuple[Array, Array]:
-    conduct, resets, count = [], [], 0
-    for part, start in pairs:
-        sides, rows = part.conduct.copy(), part.resets.copy()
-        sides["reset"] += np.where(sides["reset"] > 0, count, 0).astype(np.int32)
-        rows["side"] += 2 * start
-        count += len(rows)
-        conduct.append(sides)
-        resets.append(rows)
-    return np.concatenate(conduct), np.concatenate(resets)
