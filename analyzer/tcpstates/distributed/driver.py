@@ -255,7 +255,7 @@ class _Driver:
 
     def _join(self) -> tuple[Inference, Array | None]:
         """All connections, numbered in the order of their first frames; what dialects say of each."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         parts = [self._parts.pop(place) for place in range(len(self._parts))]
         order, numbers = _ranked([part.keys for part in parts])
         _numbers, whole = joined_parts(
@@ -265,8 +265,8 @@ class _Driver:
         dialects = None
         if self._dialects:
             dialects = np.concatenate([part.dialects for part in parts if part.dialects is not None])[order]
-        seconds = time.monotonic() - began
-        self._stages.append(Stage("join", 1, 0, 0, len(order), "connections", seconds, seconds))
+        seconds, worked = time.monotonic() - began, time.process_time() - worked
+        self._stages.append(Stage("join", 1, 0, 0, len(order), "connections", seconds, worked))
         return whole, dialects
 
 

@@ -83,6 +83,7 @@ class Facts:
     damage : for each file that is damaged, its path, and what ``capture.files.Damage`` says.
     fragments : how many frames wait for what other units have.
     pairs : how many pairs of ends each bucket has, or more.
+    seconds : of the processor, that it took.
     groups : by kind of row, the bucket and the number of rows of each row group; empty once it was told.
     """
 

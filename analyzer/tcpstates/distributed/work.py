@@ -21,7 +21,7 @@ class Stage(NamedTuple):
     tasks, found : how many pieces of work there were, and how many of them had been done before.
     bytes : of the captures, or of what was inferred.
     items, what : how many frames, segments or connections went through.
-    seconds, worked : by the clock, and added up over the workers.
+    seconds, worked : by the clock, and of the workers' processors.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Stage(NamedTuple):
         size = f", {self.bytes / 1e6:,.1f} MB" if self.bytes else ""
         return (
             f"{self.name}: {self.items:,} {self.what}{size} in {counted(self.tasks, 'task')}{before}; "
-            f"{self.seconds:.1f} s, {self.worked:.1f} s of workers"
+            f"{self.seconds:.1f} s, {self.worked:.1f} s of processors"
         )
 
 
