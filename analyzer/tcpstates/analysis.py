@@ -47,6 +47,7 @@ from tcpstates.states import State
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tcpstates.distributed.driver import Run
     from tcpstates.distributed.work import Work
     from tcpstates.inference.dialects import Dialects
     from tcpstates.show.plots import Plots
@@ -123,7 +124,8 @@ def analyze(
     if client is not None:
         if follow:
             raise UsageError("a capture that grows cannot be shared out; leave out follow, or the workers")
-        return _share_out(sources, reading, client, workdir, dialects, thresholds, progress)
+        found = _share_out(sources, reading, client, workdir, dialects, progress)
+        return Analysis(found.log, found.counts, found.damage, thresholds, found.reading, found.work)
     reader = CaptureReader(sources, _watch(sources, follow, stop))
     sorter, frames = Sorter(), reading.new_decoder()
     engine = Engine(profile, checksums=checksums)
@@ -156,21 +158,13 @@ def analyze(
 
 
 def _share_out(
-    sources: list[Any],
-    reading: Reading,
-    client: Any,
-    workdir: str | os.PathLike[str] | None,
-    dialects: bool,
-    thresholds: Mapping[State, int],
-    progress: Progress | None,
-) -> Analysis:
+    sources: list[Any], reading: Reading, client: Any, workdir: Any, dialects: bool, progress: Progress | None
+) -> Run:
     """The same by the workers of a cluster."""
     from tcpstates.distributed.cluster import Cluster
     from tcpstates.distributed.driver import run
 
-    folder = None if workdir is None else Path(workdir)
-    found = run(sources, reading, dialects, Cluster(client), folder, progress or (lambda read, total: None))
-    return Analysis(found.log, found.counts, found.damage, thresholds, found.reading, found.work)
+    return run(sources, reading, dialects, Cluster(client), workdir, progress or (lambda read, total: None))
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -70,7 +70,7 @@ def run(
     reading: Reading,
     dialects: bool,
     cluster: Cluster,
-    folder: Path | None,
+    folder: str | os.PathLike[str] | None,
     progress: Progress,
 ) -> Run:
     """Analyze captures on a cluster.
@@ -99,10 +99,10 @@ def run(
 
 
 @contextmanager
-def _workplace(folder: Path | None) -> Iterator[Path]:
+def _workplace(folder: str | os.PathLike[str] | None) -> Iterator[Path]:
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder.absolute()
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(folder).absolute()
         return
     made = Path(tempfile.mkdtemp(prefix="tcpstates-"))
     try:
