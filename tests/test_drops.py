@@ -15,6 +15,7 @@ import tcpstates
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, at
 from tcpstates.capture import ring
 from tcpstates.drops import Drops, doubted
+from tcpstates.reports.facts import Facts
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import outcomes
 from tcpstates.reports.patterns import find_patterns
@@ -35,7 +36,7 @@ def lossy(builder: LogBuilder, *losses: tuple[float, float], frames: int = 5) ->
 
 
 def judged(log: Log) -> list[str]:
-    return [OUTCOMES[code] for code in outcomes(log, stuck_thresholds(None)).outcome]
+    return [OUTCOMES[code] for code in outcomes(Facts(log, stuck_thresholds(None))).outcome]
 
 
 def half_closed(last: float = 10, end: float = 200) -> LogBuilder:
@@ -49,7 +50,7 @@ def test_a_loss_may_hide_what_ended_the_wait() -> None:
 
 def test_what_was_stuck_before_the_loss_was() -> None:
     log = lossy(half_closed(), (100, 101))
-    found = outcomes(log, stuck_thresholds(None))
+    found = outcomes(Facts(log, stuck_thresholds(None)))
     assert judged(log) == ["stuck_close_wait"]
     assert found.lasted[0] == at(100) - at(10)
     assert not found.lasts[0]
@@ -96,8 +97,8 @@ def test_no_leak_of_sockets_that_may_have_been_closed() -> None:
         since = 10 + 4 * number
         client = f"{OPENING_CLIENT}, {since} FIN_WAIT1 sent_fin, {since} FIN_WAIT2 received_ack_of_fin"
         builder.connection(client, f"{OPENING_SERVER}, {since} CLOSE_WAIT received_fin", last=since)
-    assert [leak.pattern for leak in find_patterns(builder.log(), stuck_thresholds(None))] == ["leak"]
-    assert not find_patterns(lossy(builder, (130, 131)), stuck_thresholds(None))
+    assert [leak.pattern for leak in find_patterns(Facts(builder.log(), stuck_thresholds(None)))] == ["leak"]
+    assert not find_patterns(Facts(lossy(builder, (130, 131)), stuck_thresholds(None)))
 
 
 @pytest.mark.parametrize(("frames", "count"), [(10, 1), (90, 0)])
@@ -110,7 +111,7 @@ def test_a_flood_larger_than_the_loss_is_one(frames: int, count: int) -> None:
         endpoints = f"10.7.0.{number + 1}:4000", "10.0.0.5:80"
         builder.connection(*start, endpoints=endpoints, client_side=once[0], server_side=once[1])
     log = lossy(builder, (0.5, 2), frames=frames)
-    found = [pattern.pattern for pattern in find_patterns(log, stuck_thresholds(None))]
+    found = [pattern.pattern for pattern in find_patterns(Facts(log, stuck_thresholds(None)))]
     assert found.count("syn_flood") == count
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from logs import OPENING_CLIENT, OPENING_SERVER, SERVER, LogBuilder, leaked, normal_close
+from tcpstates.reports.facts import Facts
 from tcpstates.reports.outcomes import RULES, SEVERITY, outcomes
 from tcpstates.reports.thresholds import stuck_thresholds
 from tcpstates.schema import CULPRITS, OUTCOMES, SEVERITIES, Known, TunnelKind
@@ -16,7 +17,7 @@ SILENT: dict[str, Any] = {"frames": 0}
 
 def judged(builder: LogBuilder, stuck_after: Any = None) -> list[tuple[str, str]]:
     """Outcome and culprit of each connection."""
-    result = outcomes(builder.log(), stuck_thresholds(stuck_after))
+    result = outcomes(Facts(builder.log(), stuck_thresholds(stuck_after)))
     names = (*CULPRITS, "")
     return [(OUTCOMES[o], names[c]) for o, c in zip(result.outcome, result.culprit, strict=True)]
 

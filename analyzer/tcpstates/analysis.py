@@ -24,6 +24,7 @@ from tcpstates.reports.compare import compare
 from tcpstates.reports.connections import connections
 from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.exchange import Exchange, segments_table
+from tcpstates.reports.facts import Facts
 from tcpstates.reports.filters import Where, filtered
 from tcpstates.reports.findings import findings
 from tcpstates.reports.lanes import Lanes, lanes
@@ -33,7 +34,6 @@ from tcpstates.reports.outcomes import Outcomes, outcomes
 from tcpstates.reports.pattern import Pattern
 from tcpstates.reports.patterns import find_patterns, patterns
 from tcpstates.reports.reset_table import reset_table
-from tcpstates.reports.resets import Resets
 from tcpstates.reports.summary import Counts, Summary, summary
 from tcpstates.reports.table import Table
 from tcpstates.reports.thresholds import stuck_thresholds
@@ -450,19 +450,24 @@ class Analysis:
         return conn
 
     @cached_property
+    def _facts(self) -> Facts:
+        """What verdicts, patterns and diagnoses ask of the log."""
+        return Facts(self.log, self.stuck_after)
+
+    @cached_property
     def outcomes(self) -> Outcomes:
         """What became of each connection, as numpy columns."""
-        return outcomes(self.log, self.stuck_after)
+        return outcomes(self._facts)
 
     @cached_property
     def diagnoses(self) -> Diagnoses:
         """What is to be said of each connection, made when it is read."""
-        return Diagnoses(self.log, self.outcomes, Resets(self.log))
+        return Diagnoses(self.log, self.outcomes, self._facts.told_resets)
 
     @cached_property
     def found_patterns(self) -> tuple[Pattern, ...]:
         """What many connections show together, as records."""
-        return find_patterns(self.log, self.stuck_after)
+        return find_patterns(self._facts)
 
     def has_findings(self, severity: str) -> bool:
         """Whether any connection's outcome, or any pattern, is of ``severity`` or worse."""

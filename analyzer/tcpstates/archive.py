@@ -9,6 +9,7 @@ import numpy as np
 
 from tcpstates.inference.engine import Inference
 from tcpstates.inference.parts import chosen, joined
+from tcpstates.reports.facts import Facts
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import outcomes
 from tcpstates.schema import OUTCOMES
@@ -55,7 +56,7 @@ class Archive:
         """Keep three quarters of what is allowed at most."""
         numbers, whole = joined(self._parts)
         log = Log.of(whole, int(whole.connections["start"].min()), now, losses=losses)
-        found = outcomes(log, self._stuck_after)
+        found = outcomes(Facts(log, self._stuck_after))
         keep = found.severity > 0
         keep[np.flatnonzero(keep)[: -(self._most * 3 // 4)]] = False
         names = [OUTCOMES[code] for code in found.outcome[~keep].tolist()]

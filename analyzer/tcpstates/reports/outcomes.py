@@ -6,14 +6,14 @@ it lasted. To add an outcome is to write a rule and to put it in its place in ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tcpstates.reports.facts import Endings, Facts, Silences, Stays, client, server
-from tcpstates.reports.log import CLOSING_STATES, LIVE, Log
+from tcpstates.reports.log import CLOSING_STATES, LIVE
 from tcpstates.reports.strangers import is_gone, scanned
 from tcpstates.reports.thresholds import NO_ANSWER_AFTER, VANISHED_AFTER
 from tcpstates.schema import CULPRITS, OUTCOMES, REASONS, SEVERITIES
@@ -82,15 +82,8 @@ class Outcomes:
     lasts: np.ndarray
 
 
-def outcomes(log: Log, stuck_after: Mapping[State, int]) -> Outcomes:
-    """What became of each connection of ``log``.
-
-    Parameters
-    ----------
-    log : what the engine found.
-    stuck_after : ``thresholds.stuck_thresholds()``, ns per state.
-    """
-    facts = Facts(log, stuck_after)
+def outcomes(facts: Facts) -> Outcomes:
+    """What became of each connection that there are facts on."""
     result = _all_fragments(facts)
     undecided = np.ones(len(facts.start), bool)
     for name, rule in RULES:

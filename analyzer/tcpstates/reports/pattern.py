@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,8 +10,6 @@ import numpy as np
 
 from tcpstates.reports.facts import Facts, client, server
 from tcpstates.reports.listeners import refusals
-from tcpstates.reports.log import Log
-from tcpstates.states import State
 
 
 class Pattern(NamedTuple):
@@ -42,10 +40,8 @@ class Pattern(NamedTuple):
 class Traffic:
     """Figures of every connection of a log, one value per connection."""
 
-    def __init__(self, log: Log, stuck_after: Mapping[State, int]) -> None:
-        self.log = log
-        self.facts = Facts(log, stuck_after)
-        self.start = self.facts.start
+    def __init__(self, facts: Facts) -> None:
+        self.facts, self.log, self.start = facts, facts.log, facts.start
 
     @cached_property
     def client(self) -> np.ndarray:

@@ -6,10 +6,11 @@ thresholds stand at the top of its module. To add a pattern is to write a detect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tcpstates.reports.facts import Facts
 from tcpstates.reports.log import Log
 from tcpstates.reports.pattern import Pattern, Traffic
 from tcpstates.reports.patterns_capture import one_way
@@ -18,7 +19,6 @@ from tcpstates.reports.patterns_opening import backlog_overflows, scans, syn_flo
 from tcpstates.reports.table import Labels, Table, used_labels
 from tcpstates.reports.when import SECOND
 from tcpstates.schema import CULPRITS, PATTERNS, SEVERITIES
-from tcpstates.states import State
 
 DETECTORS: tuple[Callable[[Traffic], Iterator[Pattern]], ...] = (
     leaks,
@@ -31,9 +31,9 @@ DETECTORS: tuple[Callable[[Traffic], Iterator[Pattern]], ...] = (
 )
 
 
-def find_patterns(log: Log, stuck_after: Mapping[State, int]) -> tuple[Pattern, ...]:
+def find_patterns(facts: Facts) -> tuple[Pattern, ...]:
     """All patterns, the worst first, then those of the most connections."""
-    traffic = Traffic(log, stuck_after)
+    traffic = Traffic(facts)
     found = [pattern for detect in DETECTORS for pattern in detect(traffic)]
     return tuple(sorted(found, key=lambda p: (-SEVERITIES.index(p.severity), -p.connections, p.first)))
 

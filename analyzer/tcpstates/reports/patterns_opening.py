@@ -103,8 +103,10 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
         meanwhile = to_it[(start >= traffic.start[conn].min()) & (start <= traffic.start[conn].max())]
         accepted = traffic.facts.completed[np.setdiff1d(meanwhile, conn)].all(axis=1).sum()
         ignored_share = len(conn) / len(meanwhile)
+        if not accepted or ignored_share < BACKLOG_SHARE:
+            continue
         loss = _loss(traffic, meanwhile)
-        if accepted and ignored_share >= max(BACKLOG_SHARE, BACKLOG_TIMES_LOSS * loss):
+        if ignored_share >= BACKLOG_TIMES_LOSS * loss:
             at_answer = int(repeated_answer[conn].sum())
             yield _overflow(traffic, conn, len(meanwhile), at_answer, loss)
 

@@ -74,7 +74,10 @@ def is_gone(host: np.ndarray, last: np.ndarray, sides: np.ndarray, since: np.nda
     since : per side of ``sides``, when it was first asked in vain.
     """
     heard = np.zeros(int(host.max(initial=-1)) + 1, np.int64)
-    np.maximum.at(heard, host, last)
+    asked = np.zeros(len(heard), bool)
+    asked[host[sides]] = True
+    rows = np.flatnonzero(asked[host])
+    np.maximum.at(heard, host[rows], last[rows])
     silent = heard[host[sides]] <= since
     pairs = np.unique(host[sides] * len(heard) + host[sides ^ 1])
     asked_by = np.bincount(pairs // max(len(heard), 1), minlength=len(heard))
