@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 PACKAGE = Path(__file__).parent
 #: The sources that kernels are made of, and those that they import constants from.
@@ -61,6 +61,45 @@ def inlined(function: _Function) -> _Function:
     import numba
 
     return numba.njit(nogil=True, _nrt=False, forceinline=True, **_NO_WRAPPERS)(function)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def prefetch() -> Callable[[Any, Any, int], None]:
+    """A function for kernels: have ``array[index]``, from byte ``offset`` on, fetched into the caches.
+
+    Where an array is larger than the caches the processor waits for memory most of the time. It need not
+    where it is told early what will be asked for.
+    """
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        return lambda array, index, offset: None
+    return cast(Callable[[Any, Any, int], None], _prefetch_intrinsic())
+
+
+def _prefetch_intrinsic() -> Any:
+    from llvmlite import ir  # comes with numba
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def fetch(typing: Any, array: Any, index: Any, offset: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = signature.args[0]
+            data = context.make_array(kind)(context, builder, arguments[0]).data
+            size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+            place = builder.mul(arguments[1], context.get_constant(types.intp, size))
+            pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+            where = builder.gep(builder.bitcast(data, pointer), [builder.add(place, arguments[2])])
+            shape = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+            instruction = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0i8")
+            builder.call(instruction, [where, number(0), number(3), number(1)])  # to read, to keep, data
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, types.intp), generate
+
+    return fetch
 
 
 @functools.cache

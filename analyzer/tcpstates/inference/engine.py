@@ -139,7 +139,7 @@ class Engine:
 
     def close(self, now: int) -> Inference:
         """As ``finish``, but in the engine's own memory, of which nothing is copied: no more can follow."""
-        self._memory = self._memory._replace(slots=np.zeros(0, np.int32))
+        self._memory = self._memory._replace(slots=np.zeros(0, np.int64))
         count, most = self._count("flow_count"), self._expire(now)
         heads, (_slots, flows, sockets, log, _core) = self._heads(), self._memory
         self._memory = self._memory._replace(log=np.zeros(0, ENTRIES))
@@ -253,7 +253,7 @@ class Engine:
         grow(sockets, 2 * len(flows))
         core["flow_count"], core["entry_count"] = len(places), entries
         core["free_entry"], core["free_entries"] = -1, 0
-        slots = np.full(1 << max(12, (2 * len(flows)).bit_length()), -1, np.int32)
+        slots = np.full(1 << max(12, (2 * len(flows)).bit_length()), -1, np.int64)
         step.rehash(flows, core, slots)
         self._memory, self._conduct = Memory(slots, flows, sockets, log, core), self._conduct.part(places)
 
@@ -286,7 +286,7 @@ class Engine:
         grow(memory.sockets, 2 * len(memory.flows))
         grow(memory.log, entries + ENTRIES_PER_SEGMENT if room < ENTRIES_PER_SEGMENT else 0)
         if 2 * flows > len(memory.slots):
-            slots = np.full(2 * len(memory.slots), -1, np.int32)
+            slots = np.full(2 * len(memory.slots), -1, np.int64)
             step.rehash(memory.flows, memory.core, slots)
             self._memory = memory._replace(slots=slots)
 

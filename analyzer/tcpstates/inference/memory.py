@@ -46,38 +46,53 @@ FLOWS = _extend(
 SOCKETS = _extend(
     SIDES,
     [
+        # What is asked for at every segment stands together: a processor fetches 64 bytes at a time
         ("last_sent", "i8"),  # its last frame that was no duplicate
+        ("sent_at", "i8"),  # the last transmission of the oldest that the peer must acknowledge
+        ("happened", "u4"),  # bit set of states.Event
+        ("snd_nxt", "u4"),  # beyond the last number that it was seen to use
+        ("contiguous", "u4"),  # what the peer expects next if all that was captured arrived
+        ("beyond_left", "u4"),  # one range that was captured beyond a hole; left = right for none
+        ("beyond_right", "u4"),
+        ("acked", "u4"),  # its highest ACK number
+        ("window", "u4"),  # its last window, scaled
+        ("ts_recent", "u4"),  # what the peer's TS.Recent is at least (RFC 7323)
+        ("tail", "i4"),
+        ("head", "i4"),  # its first and last entry in the log
+        ("iss", "u4"),  # initial sequence number; a guess (first number - 1) if not iss_known
+        ("syn_payload", "u4"),  # data in its SYN (Fast Open)
+        ("state", "u1"),
+        ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
+        ("known", "u2"),  # the bits below
+        ("wscale", "i1"),
+        ("probes", "u1"),  # keep-alives since the peer last sent anything
+        ("sent_times", "u1"),  # how often it was sent by then; 0 while nothing is outstanding
+        ("has_good_checksums", "u1"),
+        ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
+        ("recent_next", "u1"),  # where the next one is entered
+        ("recent_mark", "u4", (RECENT,)),  # of its last segments, a ring: fingerprints,
+        ("recent_tick", "u4", (RECENT,)),  # when they were captured, in units of 1,024 ns modulo 2^32,
+        ("recent_path", "u2", (RECENT,)),  # by which way,
+        ("recent_heard", "u2", (RECENT,)),  # and how many of the peer's had been by then, modulo 2^16
+        # What is asked for where a connection opens or ends, or something is lost
         ("control_time", "i8"),  # the last copy of its latest SYN, SYN-ACK or FIN
         ("first_control_time", "i8"),  # the first copy of that
         ("ack_of_syn_time", "i8"),  # the peer's last segment that acknowledged its SYN
         ("ack_of_fin_time", "i8"),  # the same for its FIN
         ("reset_time", "i8"),  # the last RST that it accepted
         ("time_wait_restart", "i8"),  # the last segment that restarted its TIME_WAIT
-        ("sent_at", "i8"),  # the last transmission of the oldest that the peer must acknowledge
         ("backoff", "i8"),  # the interval before it, ns
         ("icmp_time", "i8"),  # of the last ICMP error about a segment of its
         ("leap_time", "i8"),  # a bare ACK that begins one number beyond what was captured
-        ("head", "i4"),  # its first and last entry in the log
-        ("tail", "i4"),
-        ("happened", "u4"),  # bit set of states.Event
-        ("iss", "u4"),  # initial sequence number; a guess (first number - 1) if not iss_known
-        ("snd_nxt", "u4"),  # beyond the last number that it was seen to use
-        ("contiguous", "u4"),  # what the peer expects next if all that was captured arrived
-        ("beyond_left", "u4"),  # one range that was captured beyond a hole; left = right for none
-        ("beyond_right", "u4"),
-        ("acked", "u4"),  # its highest ACK number
         ("fin_end", "u4"),  # the number after its FIN
         ("missed_end", "u4"),  # the end of what the peer acknowledged and the capture missed
         ("icmp_seq", "u4"),  # what the last ICMP error quoted
         ("reset_seq", "u4"),  # the number of the RST that it sent, and its ACK number
         ("reset_ack", "u4"),
         ("sack_right", "u4"),  # the right edge of its last SACK block
-        ("window", "u4"),  # its last window, scaled
-        ("syn_payload", "u4"),  # data in its SYN (Fast Open)
         ("control_frame", "u4"),
         ("first_control_frame", "u4"),
         ("first_control_tsval", "u4"),
-        ("ts_recent", "u4"),  # what the peer's TS.Recent is at least (RFC 7323)
         ("ack_of_syn_frame", "u4"),
         ("ack_of_fin_frame", "u4"),
         ("ack_of_syn_file", "i4"),
@@ -87,19 +102,6 @@ SOCKETS = _extend(
         ("leap_frame", "u4"),
         ("leap_file", "i4"),
         ("leap_end", "u4"),
-        ("recent_mark", "u4", (RECENT,)),  # of its last segments, a ring: fingerprints,
-        ("recent_tick", "u4", (RECENT,)),  # when they were captured, in units of 1,024 ns modulo 2^32,
-        ("recent_path", "u2", (RECENT,)),  # by which way,
-        ("recent_heard", "u2", (RECENT,)),  # and how many of the peer's had been by then, modulo 2^16
-        ("recent_next", "u1"),  # where the next one is entered
-        ("state", "u1"),
-        ("known", "u2"),  # the bits below
-        ("fin", "u1"),  # NO_FIN, FIN_SEEN, FIN_INFERRED
-        ("wscale", "i1"),
-        ("probes", "u1"),  # keep-alives since the peer last sent anything
-        ("sent_times", "u1"),  # how often it was sent by then; 0 while nothing is outstanding
-        ("has_good_checksums", "u1"),
-        ("closer", "u1"),  # schema.FirstCloser: what this side is if it sends the first FIN
     ],
 )
 
@@ -138,6 +140,9 @@ ENTRIES = np.dtype(
     align=True,
 )
 
+#: So many segments at once are looked up ahead of the step.
+AT_ONCE = 16
+
 #: Counters, parameters and the transition table, in one record that the kernels pass on as one.
 CORE = np.dtype(
     [
@@ -153,6 +158,7 @@ CORE = np.dtype(
         ("maximum_rto", "i8"),  # ns
         ("linear_syn_retries", "i8"),
         ("seed", "u8"),
+        ("hashes", "u8", (AT_ONCE,)),  # of the next segments' 4-tuples
         ("any_ack_restarts", "u1"),
         ("checksums", "u1"),  # AUTO, VERIFY or IGNORE
         ("transitions", "u1", (len(State), len(Event))),
@@ -174,7 +180,7 @@ _AT_ONCE = 1 << 15
 class Memory(NamedTuple):
     """The engine's arrays, in the order in which the kernels take them."""
 
-    slots: np.ndarray  # int32 (2^n,): hash table of flow numbers, -1 for empty
+    slots: np.ndarray  # int64 (2^n,): hash table: a part of the hash over the place of the flow, -1 for empty
     flows: np.ndarray  # FLOWS
     sockets: np.ndarray  # SOCKETS, two per flow
     log: np.ndarray  # ENTRIES
@@ -191,7 +197,7 @@ def new_memory(timers: Timers, checksums: int, seed: int) -> Memory:
     core["checksums"], core["seed"] = checksums, seed
     core["transitions"] = transition_array()
     return Memory(
-        slots=np.full(1 << 12, -1, np.int32),
+        slots=np.full(1 << 12, -1, np.int64),
         flows=np.zeros(1 << 10, FLOWS),
         sockets=np.zeros(1 << 11, SOCKETS),
         log=np.zeros(1 << 13, ENTRIES),

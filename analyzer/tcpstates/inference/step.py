@@ -32,8 +32,9 @@ import dpkt.icmp6
 import dpkt.tcp
 import numpy as np
 
-from tcpstates.compiled import inner, kernel
+from tcpstates.compiled import inlined, inner, kernel, prefetch
 from tcpstates.inference.memory import (
+    AT_ONCE,
     AUTO,
     DOUBTS_THIRD_ACK,
     ENTRIES_PER_SEGMENT,
@@ -53,6 +54,7 @@ from tcpstates.inference.memory import (
     RECENT,
     RESET_EXACT,
     RESET_HAS_ACK,
+    SOCKETS,
     VERIFY,
 )
 from tcpstates.schema import NO_TIME, Checksum, Fate, FirstCloser, Mark
@@ -64,29 +66,33 @@ FIN, SYN, RST, ACK = (
     int(flag) for flag in (dpkt.tcp.TH_FIN, dpkt.tcp.TH_SYN, dpkt.tcp.TH_RST, dpkt.tcp.TH_ACK)
 )
 
-UNKNOWN, CLOSE = int(State.UNKNOWN), int(State.CLOSE)
-SYN_SENT, SYN_RECV, ESTABLISHED = int(State.SYN_SENT), int(State.SYN_RECV), int(State.ESTABLISHED)
-FIN_WAIT2, IN_TIME_WAIT = int(State.FIN_WAIT2), int(State.TIME_WAIT)
-CLOSE_WAIT, CLOSING, LAST_ACK = int(State.CLOSE_WAIT), int(State.CLOSING), int(State.LAST_ACK)
+# These are bytes, as the records hold them: for each plain integer numba would compile a function anew
+UNKNOWN, CLOSE = map(np.uint8, (State.UNKNOWN, State.CLOSE))
+SYN_SENT, SYN_RECV, ESTABLISHED = map(np.uint8, (State.SYN_SENT, State.SYN_RECV, State.ESTABLISHED))
+FIN_WAIT2, IN_TIME_WAIT = map(np.uint8, (State.FIN_WAIT2, State.TIME_WAIT))
+CLOSE_WAIT, CLOSING, LAST_ACK = map(np.uint8, (State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK))
 
-FIRST_FRAME, PICKED_UP = int(Event.FIRST_FRAME), int(Event.PICKED_UP)
-SENT_SYN, RECEIVED_SYN = int(Event.SENT_SYN), int(Event.RECEIVED_SYN)
-SENT_SYN_ACK, RECEIVED_SYN_ACK = int(Event.SENT_SYN_ACK), int(Event.RECEIVED_SYN_ACK)
-RECEIVED_ACK_OF_SYN = int(Event.RECEIVED_ACK_OF_SYN)
-SENT_FIN, RECEIVED_FIN = int(Event.SENT_FIN), int(Event.RECEIVED_FIN)
-RECEIVED_ACK_OF_FIN = int(Event.RECEIVED_ACK_OF_FIN)
-SENT_RST, RECEIVED_RST = int(Event.SENT_RST), int(Event.RECEIVED_RST)
-TIMER_2MSL, TIMER_FIN_WAIT2 = int(Event.TIMER_2MSL), int(Event.TIMER_FIN_WAIT2)
-TIMER_RETRANSMISSION = int(Event.TIMER_RETRANSMISSION)
-REUSED, LOST_TRACK = int(Event.REUSED), int(Event.LOST_TRACK)
-RECEIVED_ICMP_ERROR = int(Event.RECEIVED_ICMP_ERROR)
+FIRST_FRAME, PICKED_UP = np.uint8(Event.FIRST_FRAME), np.uint8(Event.PICKED_UP)
+SENT_SYN, RECEIVED_SYN = np.uint8(Event.SENT_SYN), np.uint8(Event.RECEIVED_SYN)
+SENT_SYN_ACK, RECEIVED_SYN_ACK = np.uint8(Event.SENT_SYN_ACK), np.uint8(Event.RECEIVED_SYN_ACK)
+RECEIVED_ACK_OF_SYN = np.uint8(Event.RECEIVED_ACK_OF_SYN)
+SENT_FIN, RECEIVED_FIN = np.uint8(Event.SENT_FIN), np.uint8(Event.RECEIVED_FIN)
+RECEIVED_ACK_OF_FIN = np.uint8(Event.RECEIVED_ACK_OF_FIN)
+SENT_RST, RECEIVED_RST = np.uint8(Event.SENT_RST), np.uint8(Event.RECEIVED_RST)
+TIMER_2MSL, TIMER_FIN_WAIT2 = np.uint8(Event.TIMER_2MSL), np.uint8(Event.TIMER_FIN_WAIT2)
+TIMER_RETRANSMISSION = np.uint8(Event.TIMER_RETRANSMISSION)
+REUSED, LOST_TRACK = np.uint8(Event.REUSED), np.uint8(Event.LOST_TRACK)
+RECEIVED_ICMP_ERROR = np.uint8(Event.RECEIVED_ICMP_ERROR)
 
 #: What a side can have met that only sent a SYN.
 AFTER_A_LONE_SYN = np.uint32(
-    1 << SENT_SYN | 1 << TIMER_RETRANSMISSION | 1 << REUSED | 1 << RECEIVED_ICMP_ERROR
+    1 << Event.SENT_SYN | 1 << Event.TIMER_RETRANSMISSION | 1 << Event.REUSED | 1 << Event.RECEIVED_ICMP_ERROR
 )
 
-OBSERVED, INFERRED, ASSUMED = int(Evidence.OBSERVED), int(Evidence.INFERRED), int(Evidence.ASSUMED)
+#: What a side met whose SYN was answered.
+ANSWERED = np.uint32(1 << Event.RECEIVED_SYN_ACK | 1 << Event.SENT_SYN_ACK)
+
+OBSERVED, INFERRED, ASSUMED = map(np.uint8, (Evidence.OBSERVED, Evidence.INFERRED, Evidence.ASSUMED))
 
 GOOD, BAD = int(Checksum.GOOD), int(Checksum.BAD)
 HAS_TIMESTAMP, HAS_SACK = int(Mark.HAS_TIMESTAMP), int(Mark.HAS_SACK)
@@ -142,17 +148,21 @@ _LOW = np.uint64(0xFFFFFFFF)
 _MIX1, _MIX2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT = np.uint64(32)
 
+_prefetch = prefetch()
+_LINE = 64  # bytes that a processor fetches at a time
+_HOT = dict(SOCKETS.fields or {})["control_time"][1]  # what precedes it is asked for at every segment
+
 
 # --- Sequence numbers (3.4): uint32, compared modulo 2^32 --------------------------------------
 
 
-@inner
+@inlined
 def _ahead(number, other):
     """How far ``number`` is ahead of ``other``, negative if behind."""
     return ((np.int64(number) - np.int64(other) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
-@inner
+@inlined
 def _plus(number, count):
     """``number + count`` modulo 2^32."""
     return np.uint32((np.int64(number) + np.int64(count)) & 0xFFFFFFFF)
@@ -207,10 +217,11 @@ def _happen(log, core, x, event, evidence, time, frame, file):
     if x["happened"] & (np.uint32(1) << np.uint32(event)):
         return
     x["happened"] |= np.uint32(1) << np.uint32(event)
-    time = max(time, log[x["head"]]["time"])
     after = x["tail"]
-    while log[after]["time"] > time:
-        after = log[after]["previous"]
+    if log[after]["time"] > time:
+        time = max(time, log[x["head"]]["time"])
+        while log[after]["time"] > time:
+            after = log[after]["previous"]
     i = _new_entry(log, core)
     entry = log[i]
     entry["time"], entry["frame"], entry["file"] = time, frame, file
@@ -246,7 +257,7 @@ def _withdraw(log, core, x, event):
     _fold(log, core, x, previous)
 
 
-@inner
+@inlined
 def _has(x, event):
     """Whether side ``x`` has met this event."""
     return x["happened"] & (np.uint32(1) << np.uint32(event)) != 0
@@ -272,7 +283,7 @@ def _restart(log, core, x, state, event, evidence):
 # --- The flow table: 4-tuple to connections, newest first ---------------------------------------
 
 
-@inner
+@inlined
 def _hash_end(seed, hi, lo, port):
     """A seeded hash of one end."""
     h = (hi ^ seed) * _MIX1
@@ -281,7 +292,7 @@ def _hash_end(seed, hi, lo, port):
     return h ^ (h >> _SHIFT)
 
 
-@inner
+@inlined
 def _hash(core, s):
     """The same for both directions of a 4-tuple."""
     seed = core["seed"]
@@ -290,7 +301,7 @@ def _hash(core, s):
     )
 
 
-@inner
+@inlined
 def _sent_by(x, y, s):
     """Whether ``s`` goes from the end ``x`` to the end ``y``."""
     return (
@@ -306,21 +317,41 @@ def _sent_by(x, y, s):
 @inner
 def _slot_of(slots, flows, sockets, s, h):
     """The slot of the segment's 4-tuple, or the free slot where it belongs."""
-    mask = np.uint64(len(slots) - 1)
-    slot = np.int64(h & mask)
+    mask, tag = np.int64(len(slots) - 1), _tag(h)
+    slot = np.int64(h) & mask
     while True:
-        conn = slots[slot]
-        if conn < 0:
+        entry = slots[slot]
+        if entry < 0:
             return slot
-        flow = flows[conn]
-        if flow["hash"] == h and flow["version"] == s["version"]:
+        if entry >> 32 == tag:
+            conn = entry & 0xFFFFFFFF
             client, server = sockets[2 * conn], sockets[2 * conn + 1]
-            if _sent_by(client, server, s) or _sent_by(server, client, s):
+            if flows[conn]["version"] == s["version"] and (
+                _sent_by(client, server, s) or _sent_by(server, client, s)
+            ):
                 return slot
-        slot = (slot + 1) & np.int64(mask)
+        slot = (slot + 1) & mask
 
 
-@inner
+@inlined
+def _tag(h):
+    """What of a hash a slot keeps: connections of other hashes are passed over without a look at them."""
+    return np.int64(h >> np.uint64(33))
+
+
+@inlined
+def _put(slots, slot, h, conn):
+    """Enter a connection."""
+    slots[slot] = _tag(h) << 32 | conn
+
+
+@inlined
+def _in_slot(slots, slot):
+    """The connection in a slot, -1 for none."""
+    return slots[slot] & 0xFFFFFFFF if slots[slot] >= 0 else np.int64(-1)
+
+
+@inlined
 def _sender(sockets, conn, s):
     """The socket number of the side that sent ``s``."""
     client, server = sockets[2 * conn], sockets[2 * conn + 1]
@@ -330,13 +361,12 @@ def _sender(sockets, conn, s):
 @inner
 def _is_opening(x):
     """Whether all that is known of ``x`` is that it, or somebody in its name, sent a SYN."""
-    answered = np.uint32(1 << RECEIVED_SYN_ACK | 1 << SENT_SYN_ACK)
     return (
-        x["syns"] > 0 and x["control_time"] != NO_TIME and x["fin"] == NO_FIN and not x["happened"] & answered
+        x["syns"] > 0 and x["fin"] == NO_FIN and not x["happened"] & ANSWERED and x["control_time"] != NO_TIME
     )
 
 
-@inner
+@inlined
 def _fits(x, y, s, has_older):
     """Whether the numbers of a segment from ``x`` to ``y`` are near this connection's."""
     if x["known"] & KNOWS_SEQUENCE:
@@ -395,7 +425,7 @@ def _owns_syn_ack(flow, x, y, s):
     return x["iss"] == s["seq"] and x["known"] & KNOWS_SEQUENCE and s["time"] - flow["start"] <= REORDERED_SYN
 
 
-@inner
+@inlined
 def _owns(flows, sockets, log, core, conn, s):
     """Whether ``s`` belongs to this connection: 2 surely, 1 if no other claims it, 0 no."""
     flow = flows[conn]
@@ -421,7 +451,7 @@ def _is_over(flow, x, y, time_wait, now):
     return gone and now - flow["end"] > time_wait
 
 
-@inner
+@inlined
 def _choose(flows, sockets, log, core, newest, s):
     """The connection of this 4-tuple that ``s`` belongs to, -1 for a new one."""
     second_best = -1
@@ -468,10 +498,10 @@ def _open(slots, flows, sockets, log, core, slot, before, h, s):
     flow["start"] = flow["end"] = s["time"]
     flow["tunnel"], flow["version"], flow["hash"] = s["tunnel"], s["version"], h
     flow["first_frame"], flow["first_file"] = s["frame"], s["file"]
-    flow["rtt"], flow["older"], flow["before"], flow["newer"] = -1, slots[slot], before, -1
+    flow["rtt"], flow["older"], flow["before"], flow["newer"] = -1, _in_slot(slots, slot), before, -1
     if before >= 0:
         flows[before]["newer"] = conn
-    slots[slot] = conn
+    _put(slots, slot, h, conn)
     handshake = s["flags"] & (SYN | ACK)
     from_client = handshake == SYN or (not handshake & SYN and s["src_port"] >= s["dst_port"])
     if handshake == ACK and s["flags"] & RST and s["seq"] == 0:  # it answers a SYN (3.10.7.1)
@@ -506,10 +536,28 @@ def _begin_both(log, core, flow, source, target, s):
     _begin(log, core, target, peer_state, event, evidence, time, frame, file)
 
 
-@inner
-def _find(slots, flows, sockets, log, core, s):
-    """The connection that ``s`` belongs to, opened if it is new."""
-    h = _hash(core, s)
+@inlined
+def _look_ahead(slots, flows, sockets, core, segments, start):
+    """Hash the segments from ``start`` on, and have what they will need fetched ahead of need."""
+    mask = np.int64(len(slots) - 1)
+    hashes, count = core["hashes"], min(AT_ONCE, len(segments) - start)
+    for i in range(count):
+        h = _hash(core, segments[start + i])
+        hashes[i] = h
+        _prefetch(slots, np.int64(h) & mask, 0)
+    for i in range(count):
+        conn = _in_slot(slots, np.int64(hashes[i]) & mask)
+        if conn >= 0:
+            _prefetch(flows, conn, 0)
+            _prefetch(flows, conn, _LINE)
+            for offset in range(0, _HOT + _LINE, _LINE):
+                _prefetch(sockets, 2 * conn, offset)
+                _prefetch(sockets, 2 * conn + 1, offset)
+
+
+@inlined
+def _find(slots, flows, sockets, log, core, s, h):
+    """The connection that ``s`` belongs to, opened if it is new; ``h`` is its hash."""
     slot = _slot_of(slots, flows, sockets, s, h)
     newest = _newest(slots, flows, sockets, log, core, slot, s["time"])
     if newest < 0:
@@ -543,7 +591,7 @@ def _unlink(flows, conn):
 @inner
 def _newest(slots, flows, sockets, log, core, slot, now):
     """The newest connection of a 4-tuple, -1 for none, once those that are over for long are forgotten."""
-    conn = slots[slot]
+    conn = _in_slot(slots, slot)
     if conn < 0 or flows[conn]["newer"] == FORGOTTEN:
         return -1
     newest, looked_at, kept = -1, 0, 0
@@ -560,7 +608,7 @@ def _newest(slots, flows, sockets, log, core, slot, now):
     if newest < 0:
         newest = conn
     if newest >= 0:
-        slots[slot] = newest
+        _put(slots, slot, flows[newest]["hash"], newest)
     return newest
 
 
@@ -598,9 +646,23 @@ def _state_since(log, x):
     return log[i]["time"]
 
 
-@inner
+@inlined
+def _awaits_time(x):
+    """Whether time alone may end what ``x`` is in: where not, ``_expire`` has nothing to do."""
+    if x["state"] == IN_TIME_WAIT or x["state"] == FIN_WAIT2 or x["state"] == SYN_RECV:
+        return True
+    return x["sent_times"] > 1 or (x["sent_times"] > 0 and x["fin"] == FIN_SEEN)
+
+
+@inlined
 def _run_timers(log, core, flow, x, y, now):
     """End what time has ended on both sides; what one timer ends can start another."""
+    if _awaits_time(x) or _awaits_time(y):
+        _expire_both(log, core, flow, x, y, now)
+
+
+@inner
+def _expire_both(log, core, flow, x, y, now):
     for _ in range(2):
         _expire(log, core, flow, x, y, now)
         _expire(log, core, flow, y, x, now)
@@ -651,7 +713,7 @@ def _end_in_silence(log, core, flow, x, y, now):
 # --- The step ----------------------------------------------------------------------------------
 
 
-@inner
+@inlined
 def _fingerprint(core, s):
     """What is equal in two captures of one frame; never 0."""
     h = core["seed"] ^ (np.uint64(s["seq"]) << _SHIFT | np.uint64(s["ack"]))
@@ -666,14 +728,14 @@ def _fingerprint(core, s):
     return np.uint32(h >> _SHIFT) | np.uint32(1)
 
 
-@inner
+@inlined
 def _path(s):
     """By which way a frame came: two of one segment that differ in it are copies."""
     inside = (s["tunnel"] * _MIX1) >> np.uint64(56) ^ np.uint64(s["interface"] << 1 & 0xFF)
     return np.uint16(inside << np.uint64(8) | np.uint64(s["ttl"]))
 
 
-@inner
+@inlined
 def _is_duplicate(core, x, y, s):
     """Whether this very frame was captured a moment ago; remembers it if not."""
     mark, path, heard = _fingerprint(core, s), _path(s), np.uint16((y["frames"] - y["duplicates"]) & 0xFFFF)
@@ -720,7 +782,7 @@ def _crossing(flow):
     return min(flow["rtt"], LONGEST_CROSSING) + CROSSING_SLACK
 
 
-@inner
+@inlined
 def _is_too_old(x, y, s):
     """Whether PAWS makes the receiver drop data or a FIN, as an old duplicate (RFC 7323, 5.3)."""
     if not s["marks"] & HAS_TIMESTAMP or s["flags"] & RST or s["tsval"] == 0:
@@ -733,7 +795,7 @@ def _is_too_old(x, y, s):
     return False
 
 
-@inner
+@inlined
 def _step(log, core, flow, x, y, s):
     """Move the two sides of a connection by the segment ``s`` from ``x`` to ``y``."""
     now = max(s["time"], flow["end"])
@@ -782,13 +844,13 @@ def _step(log, core, flow, x, y, s):
         y["time_wait_restart"] = now
 
 
-@inner
+@inlined
 def _believes_checksums(core, x):
     """Whether a wrong checksum is the segment's fault, not that of the capture or of what rewrote it."""
     return core["checksums"] == VERIFY or (core["checksums"] == AUTO and x["has_good_checksums"])
 
 
-@inner
+@inlined
 def _forget(x, bits):
     """Clear ``bits`` of what is known of ``x``."""
     x["known"] &= 0xFFFF ^ bits
@@ -954,7 +1016,7 @@ def _first_syn_ack(log, core, flow, x, y, s, now, last):
 # Acknowledging
 
 
-@inner
+@inlined
 def _note_ack(log, core, x, y, s, now):
     """Remember the highest acknowledgement, the window and the SACK edge of ``x``."""
     is_ahead = x["known"] & KNOWS_ACK and _ahead(s["ack"], x["acked"]) > 0
@@ -974,7 +1036,7 @@ def _note_ack(log, core, x, y, s, now):
         x["known"] |= KNOWS_SACK
 
 
-@inner
+@inlined
 def _acknowledge(log, core, flow, x, y, s, now, last):
     """The ACK number of ``x``: what it has received, and what it lets ``y`` know."""
     ack = s["ack"]
@@ -1009,7 +1071,7 @@ def _acknowledge(log, core, flow, x, y, s, now, last):
     _raise_contiguous(y, ack)
 
 
-@inner
+@inlined
 def _complete_handshake(log, core, flow, x, y, s, now, last):
     """What a segment with ACK and without SYN says of the handshake (3.10.7.3, 3.10.7.4)."""
     ack = s["ack"]
@@ -1177,7 +1239,7 @@ def _raise_contiguous(y, end):
         y["contiguous"] = y["beyond_right"]
 
 
-@inner
+@inlined
 def _advance(log, core, flow, x, y, s, now):
     """The sequence numbers that ``x`` uses: what is new, what is repeated."""
     payload = np.int64(s["payload"])
@@ -1256,7 +1318,7 @@ def _is_keep_alive(x, y, s):
     return s["payload"] == 0 or (y["known"] & KNOWS_ACK != 0 and _ahead(y["acked"], x["snd_nxt"]) >= 0)
 
 
-@inner
+@inlined
 def _count_retransmission(flow, x, y, s, end, now):
     """Tell a retransmission from new data, a keep-alive and a late frame; a FIN's is counted with it."""
     if (
@@ -1269,7 +1331,7 @@ def _count_retransmission(flow, x, y, s, end, now):
         x["retransmits"] += 1
 
 
-@inner
+@inlined
 def _arrive(x, left, right):
     """Note the captured numbers from ``left`` to ``right`` of ``x``; one range beyond a hole is kept."""
     if _ahead(left, x["contiguous"]) <= 0:
@@ -1557,7 +1619,7 @@ def _take_error(slots, flows, sockets, log, core, e):
     _icmp_error(log, core, flows[conn], sockets[i], sockets[i ^ 1], e)
 
 
-@inner
+@inlined
 def _fate(core, x, before, is_opening):
     """What ``x``'s last segment was taken for: what has been counted since ``before``, see ``_counts``."""
     fate = 0
@@ -1574,7 +1636,7 @@ def _fate(core, x, before, is_opening):
     return fate | OPENING if is_opening else fate
 
 
-@inner
+@inlined
 def _counts(core, x):
     return x["duplicates"], x["retransmits"], x["keepalives"], x["suspicious_rsts"], core["bad_checksums"]
 
@@ -1610,6 +1672,7 @@ def feed(
         How many segments and errors were taken; fewer than all if the memory has to grow first.
     """
     core = core[0]
+    looked_ahead = start
     for i in range(start, len(segments) + 1):
         while taken < len(errors) and (i == len(segments) or errors[taken]["time"] < segments[i]["time"]):
             if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
@@ -1622,8 +1685,11 @@ def feed(
         used = core["flow_count"]
         if room < ENTRIES_PER_SEGMENT or used >= len(flows) or 2 * used >= len(slots):
             return i, taken
+        if i >= looked_ahead:
+            _look_ahead(slots, flows, sockets, core, segments, i)
+            looked_ahead = i + AT_ONCE
         s = segments[i]
-        conn = _find(slots, flows, sockets, log, core, s)
+        conn = _find(slots, flows, sockets, log, core, s, core["hashes"][i - looked_ahead + AT_ONCE])
         if s["flags"] & SYN and flows[conn]["before"] >= 0:
             _end_old_socket(flows, sockets, log, core, flows[conn]["before"], s)
         i_x = _sender(sockets, conn, s)
@@ -1643,10 +1709,10 @@ def rehash(flows: Array, core: Array, slots: Array) -> None:
     for conn in range(core[0]["flow_count"]):
         if flows[conn]["newer"] != -1:
             continue
-        slot = np.int64(flows[conn]["hash"] & np.uint64(mask))
+        slot = np.int64(flows[conn]["hash"]) & mask
         while slots[slot] >= 0:
             slot = (slot + 1) & mask
-        slots[slot] = conn
+        _put(slots, slot, flows[conn]["hash"], conn)
 
 
 @kernel
