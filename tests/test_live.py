@@ -143,6 +143,25 @@ def agreement(hosts: Wire, seconds: float) -> tuple[int, int, list[object]]:
     return rows, right, wrong
 
 
+def test_who_asks_during_a_look_is_told_what_was_known_when_he_asked(
+    hosts: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that began before does not do."""
+    looking, look = threading.Event(), Live._look
+
+    def slow_look(live: Live, whole: bool = False) -> object:
+        seen = look(live, whole)
+        looking.set()
+        time.sleep(0.3)
+        return seen
+
+    with capture(hosts) as live:
+        monkeypatch.setattr(Live, "_look", slow_look)
+        assert looking.wait(30)
+        asked = time.time_ns()
+        assert live.analysis.log.end >= asked
+
+
 def test_states_are_those_of_both_kernels(hosts: Wire) -> None:
     """Each second, on both hosts, while sockets close in every way."""
     rows, right, wrong = agreement(hosts, 8)

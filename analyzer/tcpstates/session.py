@@ -163,7 +163,8 @@ class Live:
         self._segments = 0
         self._drops = Drops()
         self._changes, self._waiting = Changes(), deque[Change]()
-        self._stopping, self._asked = threading.Event(), threading.Event()
+        self._stopping = threading.Event()
+        self._asked = self._answered = 0  # how often somebody asked for all that is known
         self._news, self._is_over = threading.Condition(), False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="tcpstates live", daemon=True)
@@ -232,9 +233,10 @@ class Live:
     def analysis(self) -> Analysis:
         """What is known now, with all tables of ``analyze()``."""
         if not self._is_over:
-            self._asked.set()
             with self._news:
-                self._news.wait_for(lambda: self._is_over or not self._asked.is_set(), timeout=60)
+                self._asked += 1
+                mine = self._asked
+                self._news.wait_for(lambda: self._is_over or self._answered >= mine, timeout=60)
         self._complain()
         return self._snapshot.analysis
 
@@ -274,7 +276,6 @@ class Live:
                 self._writer.close()
             with self._news:
                 self._is_over = True
-                self._asked.clear()
                 self._news.notify_all()
 
     def _capture(self) -> None:
@@ -285,8 +286,8 @@ class Live:
             self._now = max(self._now, complete_until)
             self.messages.extend(self._source.taken_messages())
             began = time.time_ns()
-            if began >= due or self._asked.is_set():
-                self._publish(whole=self._asked.is_set())
+            if began >= due or self._asked > self._answered:
+                self._publish(whole=self._asked > self._answered)
                 self._forget_some()
                 took = time.time_ns() - began
                 due = began + took + max(self._tick, _REST * took)
@@ -351,6 +352,7 @@ class Live:
 
     def _publish(self, whole: bool) -> None:
         """Say what is known now, of what is over for long only if it is to be ``whole``."""
+        answered = self._asked  # who asks from now on wants what is known later
         self._drops.note(self._source.dropped, time.time_ns())
         snapshot = self._look(whole)
         room = max(MOST_WAITING - len(self._waiting), 0)
@@ -359,7 +361,8 @@ class Live:
         self.overlooked += overlooked
         with self._news:
             self._snapshot = snapshot
-            self._asked.clear()
+            if whole:
+                self._answered = answered
             self._news.notify_all()
 
     def _look(self, whole: bool = False) -> Snapshot:
