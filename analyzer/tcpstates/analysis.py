@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +97,8 @@ def analyze(
     dialects : whether to say also what Zeek and Wireshark would (``conn_state``, ``history`` and
         ``completeness`` of ``connections``, and ``compare``). Without them it takes a fifth less time.
     threads : how many threads may work at a time, as many as there are processors if None. From two on, files
-        are read and decoded ahead of what is inferred; the result is the same.
+        are read and decoded ahead of what is inferred, and how sides behave is looked at behind it; the
+        result is the same.
     progress : called after each block with the bytes read and the bytes there are (None if unknown).
     client : a ``distributed.Client``, whose workers then share the work; they must find the captures at the
         same paths. The result is the same, but that of several files one that is no capture is left out, as
@@ -128,14 +131,15 @@ def analyze(
         return Analysis(found.log, found.counts, found.damage, thresholds, found.reading, found.work)
     reader = CaptureReader(sources, _watch(sources, follow, stop))
     sorter, frames = Sorter(), reading.new_decoder()
-    engine = Engine(profile, checksums=checksums)
     others = _dialects() if dialects else None
     decoded = decode(reader, sorter, frames)
     is_all_there = reader.bytes_total is not None and not follow
-    if may_run_ahead(threads) and is_all_there:
-        decoded = ahead(decoded)
-    segments = _feed(decoded, reader.bytes_total, engine, others, progress or (lambda read, total: None))
-    result = engine.close(frames.last_time)
+    is_shared = may_run_ahead(threads) and is_all_there
+    with ThreadPoolExecutor(1, "tcpstates-behind") if is_shared else nullcontext() as behind:
+        engine = Engine(profile, checksums=checksums, behind=behind)
+        decoded = ahead(decoded) if is_shared else decoded
+        segments = _feed(decoded, reader.bytes_total, engine, others, progress or (lambda read, total: None))
+        result = engine.close(frames.last_time)
     words = others.finish(result.sides) if others else None
     log = Log.of(result, frames.first_time, frames.last_time, tuple(map(str, reader.names)), words)
     return Analysis(

@@ -7,6 +7,7 @@ numba nor pandas. Data go to stdout; progress, damage and what was skipped to st
 from __future__ import annotations
 
 import functools
+import gc
 import glob
 import io
 import os
@@ -43,6 +44,7 @@ _INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 def main() -> None:
     """Run the command and exit with one of ``errors.ExitCode``; an error is one line on stderr."""
     _never_fail_to_encode()
+    gc.set_threshold(100_000)  # to load modules makes many objects, and no garbage
     try:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()

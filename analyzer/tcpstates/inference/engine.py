@@ -6,6 +6,7 @@ A file, a pipe, a live interface and a worker elsewhere all feed the same two me
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,15 +82,21 @@ class Engine:
         ``auto`` those of a sender that has sent right ones (where none is right, the capture or what
         rewrote it is to blame), with ``ignore`` none.
     seed : of the flow hash; random if not given, because captures are hostile input.
+    behind : a thread that looks at the sides' conduct while the next segments move them; none if None.
     """
 
     def __init__(
-        self, timers: Timers = PROFILES["linux"], checksums: str = "auto", seed: int | None = None
+        self,
+        timers: Timers = PROFILES["linux"],
+        checksums: str = "auto",
+        seed: int | None = None,
+        behind: Executor | None = None,
     ) -> None:
         chosen = secrets.randbits(64) if seed is None else seed
         self._memory = new_memory(timers, CHECKSUMS[checksums], chosen)
-        self._notes = np.zeros(0, NOTES)
         self._conduct = Conduct()
+        self._behind, self._looking = behind, Future[None]()
+        self._looking.set_result(None)
 
     def feed(self, segments: Array, errors: Array | None = None) -> Array:
         """Take in more segments, and what ICMP says of segments.
@@ -102,11 +109,9 @@ class Engine:
         Returns
         -------
         NOTES array (n,)
-            Whose each segment is, and what it was taken for; good until the next call.
+            Whose each segment is, and what it was taken for.
         """
-        if len(segments) > len(self._notes):
-            self._notes = np.zeros(len(segments), NOTES)
-        notes = self._notes[: len(segments)]
+        notes = np.zeros(len(segments), NOTES)
         errors = _NO_ERRORS if errors is None else errors
         with np.errstate(over="ignore"):
             done = taken = 0
@@ -114,8 +119,16 @@ class Engine:
                 done, taken = step.feed(*self._memory, segments, notes, errors, done, taken)
                 if done < len(segments) or taken < len(errors):
                     self._grow()
-        self._conduct.feed(segments, notes)
+        if self._behind is None:
+            self._conduct.feed(segments, notes)
+        else:
+            self._looking = self._behind.submit(self._observed().feed, segments, notes)
         return notes
+
+    def _observed(self) -> Conduct:
+        """The sides' conduct, once all that they sent has been looked at."""
+        self._looking.result()
+        return self._conduct
 
     @property
     def flows(self) -> Array:
@@ -134,7 +147,7 @@ class Engine:
             _rows(self._heads(), self._memory.log, most),
             self._count("bad_checksums"),
             self._count("stray_errors"),
-            *self._conduct.of(flows),
+            *self._observed().of(flows),
         )
 
     def close(self, now: int) -> Inference:
@@ -149,7 +162,7 @@ class Engine:
             _rows(heads, log, most),
             self._count("bad_checksums"),
             self._count("stray_errors"),
-            *self._conduct.close(count),
+            *self._observed().close(count),
         )
 
     def _expire(self, now: int) -> int:
@@ -236,7 +249,7 @@ class Engine:
         self._renumber(flows, places)
         log, count = self._entries(sockets)
         heads = np.ascontiguousarray(sockets["head"])
-        conduct = self._conduct.part(places).of(len(places))
+        conduct = self._observed().part(places).of(len(places))
         return Inference(
             _public(flows, CONNECTIONS), _public(sockets, SIDES), _rows(heads, log, count), 0, 0, *conduct
         )
@@ -255,7 +268,7 @@ class Engine:
         core["free_entry"], core["free_entries"] = -1, 0
         slots = np.full(1 << max(12, (2 * len(flows)).bit_length()), -1, np.int64)
         step.rehash(flows, core, slots)
-        self._memory, self._conduct = Memory(slots, flows, sockets, log, core), self._conduct.part(places)
+        self._memory, self._conduct = Memory(slots, flows, sockets, log, core), self._observed().part(places)
 
     def _renumber(self, flows: Array, places: Array) -> None:
         """Have copies of the flows at ``places`` name each other by where they are now."""
@@ -273,7 +286,7 @@ class Engine:
     @property
     def nbytes(self) -> int:
         """The bytes that the engine holds: by connections and their events, not by segments."""
-        return sum(array.nbytes for array in self._memory) + self._conduct.nbytes
+        return sum(array.nbytes for array in self._memory) + self._observed().nbytes
 
     def _count(self, name: str) -> int:
         return int(self._memory.core[name][0])

@@ -95,15 +95,15 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
     repeated_answer = (server(traffic.log.per_side("syn_acks")) > 1) & client(traffic.facts.completed)
     ignored = traffic.attempted & ~traffic.refused & (repeated_syn | repeated_answer)
     ignored = np.flatnonzero(ignored)
+    accepted = np.asarray(traffic.facts.completed.all(axis=1))
     attempts = Lookup(traffic.endpoint, np.flatnonzero(traffic.attempted))
     for rows in crowds(traffic.endpoint[ignored], BACKLOG_AT_LEAST):
         conn = ignored[rows]
         to_it = attempts.of(traffic.endpoint[conn[0]])
         start = traffic.start[to_it]
         meanwhile = to_it[(start >= traffic.start[conn].min()) & (start <= traffic.start[conn].max())]
-        accepted = traffic.facts.completed[np.setdiff1d(meanwhile, conn)].all(axis=1).sum()
         ignored_share = len(conn) / len(meanwhile)
-        if not accepted or ignored_share < BACKLOG_SHARE:
+        if accepted[meanwhile].sum() == accepted[conn].sum() or ignored_share < BACKLOG_SHARE:
             continue
         loss = _loss(traffic, meanwhile)
         if ignored_share >= BACKLOG_TIMES_LOSS * loss:
