@@ -1,15 +1,14 @@
 """``tcpstates analyze`` beside the tools that say most of the same, on the same files in the same run.
 
-Usage: benchmarks/bench.py [--connections N] [--bytes N] [--repeat N]
+Usage: benchmarks/bench.py [--connections N] [--bytes N] [--repeat N] [--nfstream PYTHON]
 
-Grows the captures in a temporary folder: one of many short connections, the beginning of that for tools that
-would take minutes, one of a thousand long connections. Tools that are not installed are left out.
+Grows the captures in a temporary folder: one of many short connections, and one of a thousand long ones. The
+tools that take minutes run once, on the former. Tools that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import shutil
 import subprocess
@@ -21,8 +20,6 @@ from pathlib import Path
 from measure import DEMO, HERE, TCPSTATES, Run, grown, median, run
 
 _FRAMES_PER_CONNECTION = 3706 / 295  # of the demo
-#: So much of the large capture is what the slow tools get.
-_PART = 5
 
 _READ = "import sys\nwith open(sys.argv[1], 'rb', 0) as file:\n    while file.read(1 << 22): pass"
 _DPKT = """
@@ -46,23 +43,23 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--connections", type=int, default=500_000, help="short ones (default: %(default)s)")
     parser.add_argument("--bytes", type=float, default=2e9, help="of the long ones (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each (default: %(default)s)")
+    parser.add_argument("--nfstream", metavar="PYTHON", help="a Python that has nfstream")
     options = parser.parse_args(arguments)
     print(f"{platform.platform()}, {_processor()}; medians of {options.repeat} runs")
     with tempfile.TemporaryDirectory(prefix="tcpstates-") as name:
         folder, frames = Path(name), int(options.connections * _FRAMES_PER_CONNECTION)
         run([TCPSTATES, "analyze", str(DEMO)])  # compiles what is not compiled yet
         _small(options.repeat)
-        _on(folder / "many.pcap", grown(frames, folder / "many.pcap"), _quick, options.repeat)
-        part = grown(frames // _PART, folder / "part.pcap")
+        frames = grown(frames, folder / "many.pcap")
+        _on(folder / "many.pcap", frames, _quick, _slow(options.nfstream), options.repeat)
         (folder / "many.pcap").unlink()
-        _on(folder / "part.pcap", part, lambda path: _quick(path) | _slow(path), 1)
         _long(folder / "long.pcap", options)
 
 
 def _long(path: Path, options: argparse.Namespace) -> None:
     command = [sys.executable, str(HERE / "long_connections.py"), "1000", str(options.bytes), str(path)]
     frames = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    _on(path, frames, _quick, options.repeat)
+    _on(path, frames, _quick, lambda path: {}, options.repeat)
 
 
 def _small(repeat: int) -> None:
@@ -84,19 +81,23 @@ def _quick(path: Path) -> dict[str, Sequence[str]]:
     return _installed(commands, {"argus, ra": "argus"})
 
 
-def _slow(path: Path) -> dict[str, Sequence[str]]:
+def _slow(nfstream: str | None) -> Callable[[Path], Commands]:
     """What takes minutes for millions of frames."""
-    tshark, python = ["tshark", "-n", "-r", str(path)], [sys.executable, "-c"]
-    commands: dict[str, Sequence[str]] = {
-        "tcptrace": ["tcptrace", "-n", str(path)],
-        "tshark conv,tcp": [*tshark, "-q", "-z", "conv,tcp"],
-        "tshark completeness": [*tshark, "-2", "-T", "fields", "-e", "tcp.stream", "-e", "tcp.completeness"],
-        "dpkt, a loop": [*python, _DPKT, str(path)],
-    }
-    if importlib.util.find_spec("nfstream"):
-        commands["nfstream"] = [*python, _NFSTREAM, str(path)]
-    needed = {"tcptrace": "tcptrace", "tshark conv,tcp": "tshark", "tshark completeness": "tshark"}
-    return _installed(commands, needed)
+
+    def commands(path: Path) -> Commands:
+        tshark, fields = ["tshark", "-n", "-r", str(path)], ["-e", "tcp.stream", "-e", "tcp.completeness"]
+        lines: dict[str, Sequence[str]] = {
+            "tcptrace": ["tcptrace", "-n", str(path)],
+            "tshark conv,tcp": [*tshark, "-q", "-z", "conv,tcp"],
+            "tshark completeness": [*tshark, "-2", "-T", "fields", *fields],
+            "dpkt, a loop": [sys.executable, "-c", _DPKT, str(path)],
+        }
+        if nfstream:
+            lines["nfstream"] = [nfstream, "-c", _NFSTREAM, str(path)]
+        needed = {"tcptrace": "tcptrace", "tshark conv,tcp": "tshark", "tshark completeness": "tshark"}
+        return _installed(lines, needed)
+
+    return commands
 
 
 def _installed(commands: Commands, needed: Mapping[str, str]) -> dict[str, Sequence[str]]:
@@ -104,9 +105,15 @@ def _installed(commands: Commands, needed: Mapping[str, str]) -> dict[str, Seque
     return {name: line for name, line in commands.items() if shutil.which(needed.get(name, "sh"))}
 
 
-def _on(path: Path, frames: int, commands: Callable[[Path], Commands], repeat: int) -> None:
+def _on(
+    path: Path,
+    frames: int,
+    commands: Callable[[Path], Commands],
+    slow: Callable[[Path], Commands],
+    repeat: int,
+) -> None:
     title = f"{path.stem}: {frames:,} frames, {path.stat().st_size / 1e6:,.0f} MB"
-    _print(title, _measured(commands(path), repeat), "tcpstates analyze")
+    _print(title, _measured(commands(path), repeat) | _measured(slow(path), 1), "tcpstates analyze")
 
 
 def _measured(commands: Commands, repeat: int) -> dict[str, Run]:
