@@ -158,6 +158,7 @@ def analyze(
         damage=tuple(map(str, reader.damage)),
         stuck_after=thresholds,
         reading=reading,
+        in_parallel=is_shared,
     )
 
 
@@ -220,6 +221,7 @@ class Analysis:
     stuck_after : ns from when on each closing state counts as stuck.
     reading : how the capture was read, None for a log that came from elsewhere.
     work : what it took where workers shared the work; None elsewhere.
+    in_parallel : whether patterns may be sought in a thread beside the one that judges connections.
     """
 
     log: Log
@@ -228,6 +230,7 @@ class Analysis:
     stuck_after: Mapping[State, int] = field(default_factory=stuck_thresholds)
     reading: Reading | None = None
     work: Work | None = None
+    in_parallel: bool = False
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -483,7 +486,11 @@ class Analysis:
     @cached_property
     def summary(self) -> Summary:
         """The capture in figures, with the worst patterns and findings."""
-        return summary(self.log, self.outcomes, self.found_patterns, self.counts)
+        if not self.in_parallel:
+            return summary(self.log, self.outcomes, self.found_patterns, self.counts)
+        with ThreadPoolExecutor(1, "tcpstates-beside") as beside:
+            found = beside.submit(getattr, self, "found_patterns")
+            return summary(self.log, self.outcomes, found.result(), self.counts)
 
     def __repr__(self) -> str:
         from tcpstates.show.notebook import one_line
