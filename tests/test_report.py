@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,7 +21,10 @@ from browser import DESKTOP, PHONE, Opened, browser
 from builders import START, Section, tcp_frame
 from logs import LogBuilder, leaked, normal_close
 from tcpstates.reports.log import Log
+from tcpstates.reports.spread import EDGES, Durations, Heat, duration_ticks
+from tcpstates.show.charts import heat_chart
 from tcpstates.show.report import MOST_ROWS
+from tcpstates.states import State
 
 pytest.importorskip("jinja2", reason="jinja2 is an extra: report")
 pytest.importorskip("plotly", reason="plotly is an extra: report")
@@ -42,8 +45,10 @@ def chromium() -> Iterator[Any]:
         yield opened
 
 
-def opened(chromium: Any, path: Path, size: tuple[int, int] = DESKTOP) -> Opened:
-    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+def opened(
+    chromium: Any, path: Path, size: tuple[int, int] = DESKTOP, scheme: Literal["light", "dark"] = "light"
+) -> Opened:
+    page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page.set_default_timeout(120_000)  # other tests may keep the machine busy
     return Opened(page).open(path)
 
@@ -124,6 +129,25 @@ def test_of_many_connections_the_worst_are_listed_and_the_page_stays_small(tmp_p
     assert f"The {MOST_ROWS:,} worst of {3 * MOST_ROWS:,}" in text
     assert path.read_text().count("stuck_close_wait") > MOST_ROWS  # the errors, not what is in order
     assert text.count("connection 0 ") >= 1
+
+
+def test_each_outcome_is_explained_once(tmp_path: Path) -> None:
+    builder = LogBuilder()
+    for number in range(3):
+        leaked(builder, endpoints=("10.1.0.1:4000", f"10.0.0.{number + 1}:80"))
+    builder.analysis().report(tmp_path / "a.html")
+    text = text_of(tmp_path / "a.html")
+    assert text.count("What stuck_close_wait means") == 1
+
+
+def test_of_many_findings_the_worst_are_open_and_no_number_is_kept_back(tmp_path: Path) -> None:
+    builder = LogBuilder()
+    for number in range(40):
+        leaked(builder, endpoints=("10.1.0.1:4000", f"10.0.{number}.1:80"))
+    builder.analysis().report(tmp_path / "a.html")
+    text = text_of(tmp_path / "a.html")
+    assert "20 more findings" in text
+    assert re.search("and 10 more findings, less bad: +tcpstates findings", text)
 
 
 # --- what it must not do -----------------------------------------------------------------------
@@ -237,7 +261,7 @@ def test_more_rows_and_another_order(chromium: Any, demo_page: Path) -> None:
     assert page.locator("#count").inner_text() == "200 of 295"
     page.locator("#all th", has_text="seconds").click()
     page.locator("#all th", has_text="seconds").click()
-    seconds = [float(text) for text in page.locator("#all tbody td:nth-child(6)").all_inner_texts()]
+    seconds = [float(text) for text in page.locator("#all tbody td:nth-child(7)").all_inner_texts()]
     assert seconds == sorted(seconds, reverse=True)
 
 
@@ -245,6 +269,60 @@ def test_a_finding_leads_to_its_example(chromium: Any, demo_page: Path) -> None:
     page = opened(chromium, demo_page, PHONE).page
     page.locator("#findings a", has_text="connection 177").click()
     assert page.locator("#conn-177").evaluate("one => one.open")
+
+
+# --- on paper ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def paper(chromium: Any, demo_page: Path) -> Any:
+    """The page as a browser that is set to dark prints it on A4: what lies between its margins."""
+    page = opened(chromium, demo_page, DESKTOP, "dark").page
+    page.wait_for_selector("#chart-heat .plot-container")
+    page.set_viewport_size({"width": 690, "height": 1000})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="dark")
+    return page
+
+
+def colours(page: Any, selector: str, name: str) -> set[str]:
+    return set(page.locator(selector).evaluate_all(f"all => all.map(one => getComputedStyle(one).{name})"))
+
+
+def test_paper_is_white_and_its_ink_dark(paper: Any) -> None:
+    dark = {"rgb(27, 31, 36)"}
+    assert colours(paper, "body", "backgroundColor") == {"rgb(255, 255, 255)"}
+    assert colours(paper, "body, summary, .card p", "color") == dark
+    assert colours(paper, "#census .main-svg text", "fill") == dark
+    assert colours(paper, ".swatch", "printColorAdjust") == {"exact"}
+
+
+def test_nothing_is_wider_than_the_paper(paper: Any) -> None:
+    over = "all => all.filter(one => one.getBoundingClientRect().right > 690).map(one => one.outerHTML)"
+    assert paper.locator("td, svg, .main-svg, code, p").evaluate_all(over) == []
+
+
+def test_on_paper_all_is_open_and_afterwards_closed_again(paper: Any) -> None:
+    drawings = paper.locator("#worst details svg")
+    assert drawings.count() == 30
+    assert all(one.is_visible() for one in drawings.all())
+    paper.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert paper.locator("details[open]").count() == 0
+
+
+def test_on_paper_nothing_asks_to_be_clicked(paper: Any) -> None:
+    for selector in ("#search", "#more", ".screen", ".modebar"):
+        assert not paper.locator(selector).first.is_visible()
+    assert paper.locator("#count").inner_text() == "100 of 295"
+    assert re.search(r"tcpstates connections \S+demo.pcap", paper.locator("#all .print").inner_text())
+
+
+def test_a_search_is_printed_with_what_it_found(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    page.locator("#search").fill("close_wait")
+    page.emulate_media(media="print")
+    assert page.locator("#search").is_visible()
+    assert not page.locator("#all .print").is_visible()  # what was found is all there
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -303,3 +381,25 @@ def test_plotly_knows_every_property_of_the_charts(captures: Path) -> None:
     assert set(charts) == {"census", "durations", "heat"}
     for chart in charts.values():
         graph_objects.Figure(chart)  # raises at what it does not know
+
+
+def test_the_colours_of_counts_do_not_rest_on_a_name_that_plotly_js_may_not_know() -> None:
+    """It passes over the names that it does not know, without a word."""
+    few = Heat(("10.0.0.1",), 1, np.array([START, START + 1]), 1, np.array([[1, 900]]))
+    trace = heat_chart(few)["data"][0]
+    assert [place for place, _colour in trace["colorscale"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert trace["zmin"] == 1  # one is not as white as none
+
+
+@pytest.mark.parametrize(
+    ("lengths", "names"),
+    [
+        ([2e-6, 60.0], ["1 µs", "1 ms", "1 s", "1 min"]),
+        ([2e-3, 0.5], ["1 ms", "10 ms", "100 ms", "1 s"]),
+        ([], ["1 ms", "1 s", "1 min"]),
+    ],
+)
+def test_lengths_of_time_are_named_as_people_name_them(lengths: list[float], names: list[str]) -> None:
+    counts = np.histogram(lengths, EDGES)[0]
+    ticks = duration_ticks([Durations(State.ESTABLISHED, counts, 0, 0)])
+    assert list(ticks.values()) == names

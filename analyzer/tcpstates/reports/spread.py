@@ -8,11 +8,16 @@ import numpy as np
 
 from tcpstates.reports.log import LIVE, Log
 from tcpstates.reports.outcomes import Outcomes
+from tcpstates.reports.wording import duration
 from tcpstates.schema import NO_TIME, OUTCOMES, SEVERITIES, tunnel_name
 from tcpstates.states import State
 
 #: Ten bins to the decade, from a microsecond to a day and more; in seconds.
 EDGES = 10 ** np.arange(-6, 6.01, 0.1)
+#: Lengths of time that have a name, in seconds; the coarse ones where there is no room for all.
+_COARSE = (1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0)
+_FINE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0, 86400.0, 864000.0)
+_MOST_TICKS = 6
 #: What is no close but an attempt is left out of the closes that went wrong.
 _NO_CLOSE = ("scan", "fragment")
 
@@ -48,6 +53,25 @@ def durations(log: Log) -> list[Durations]:
             median = int(np.median(ended)) if len(ended) else 0
             found.append(Durations(state, np.histogram(inside, EDGES)[0], median, int((mine & lasts).sum())))
     return found
+
+
+def duration_ticks(spread: list[Durations]) -> dict[float, str]:
+    """Where to mark the axis on which ``spread`` is drawn: seconds and their names, ``{0.001: "1 ms"}``."""
+    low, high = visible(spread)
+    fine, coarse = (
+        {length: duration(round(length * 1e9)) for length in lengths if low <= length <= high}
+        for lengths in (_FINE, _COARSE)
+    )
+    return coarse if len(fine) > _MOST_TICKS else fine
+
+
+def visible(spread: list[Durations]) -> tuple[float, float]:
+    """The decades in which there is anything, in seconds."""
+    used = np.flatnonzero(sum((one.counts for one in spread), np.zeros(len(EDGES) - 1)))
+    if not len(used):
+        return 1e-3, 1e3
+    low, high = np.floor(np.log10(EDGES[used[0]])), np.ceil(np.log10(EDGES[used[-1] + 1]) + 0.01)
+    return float(10.0**low), float(10.0**high)
 
 
 class Heat(NamedTuple):
@@ -88,7 +112,7 @@ def heat(log: Log, outcomes: Outcomes, hosts: int = 20, bins: int = 60) -> Heat:
     row_of = np.full(len(totals), len(worst))
     row_of[worst] = np.arange(len(worst))
     rows = row_of[codes]
-    every = max((log.end - log.start) // bins + 1, 1)
+    every = heat_step(log, bins)
     column = np.clip((outcomes.since[bad] - log.start) // every, 0, bins - 1)
     counts = np.bincount(rows * bins + column, minlength=(len(worst) + 1) * bins).reshape(-1, bins)
     names = [_name(log, code) for code in worst.tolist()]
@@ -96,6 +120,11 @@ def heat(log: Log, outcomes: Outcomes, hosts: int = 20, bins: int = 60) -> Heat:
     if others:
         names.append(f"{others:,} others")
     return Heat(tuple(names), len(worst), log.start + every * np.arange(bins), every, counts[: len(names)])
+
+
+def heat_step(log: Log, bins: int = 60) -> int:
+    """The length of each of ``bins`` that together take in the capture, ns."""
+    return max((log.end - log.start) // bins + 1, 1)
 
 
 def _name(log: Log, place: int) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tcpstates.reports.census import stacked
 from tcpstates.reports.log import Log
-from tcpstates.reports.spread import EDGES, Durations, Heat
+from tcpstates.reports.spread import EDGES, Durations, Heat, duration_ticks
 from tcpstates.reports.wording import counted, duration
-from tcpstates.show.colours import STATE_COLOURS
+from tcpstates.show.colours import HEAT_COLOURS, STATE_COLOURS
 
 Chart = dict[str, Any]
 
@@ -20,6 +20,10 @@ _LAYOUT: Chart = {
     "plot_bgcolor": "rgba(0,0,0,0)",
     "legend": {"orientation": "h", "y": -0.15},
 }
+
+
+#: An axis of instants; times that do not fit beside each other are left out, never turned.
+_TIME: Chart = {"type": "date", "tickangle": 0, "automargin": True}
 
 
 def census_chart(log: Log, every: int) -> Chart:
@@ -38,7 +42,9 @@ def census_chart(log: Log, every: int) -> Chart:
         }
         for state, counts in sockets.items()
     ]
-    axes = {"xaxis": {"type": "date"}, "yaxis": {"title": {"text": "sockets"}, "rangemode": "tozero"}}
+    axes = {"xaxis": _TIME, "yaxis": {"title": {"text": "sockets"}, "rangemode": "tozero"}}
+    if sum(int(counts.max(initial=0)) for counts in sockets.values()) < 10:
+        axes["yaxis"]["dtick"] = 1  # there is no half a socket
     return {"data": traces, "layout": {**_LAYOUT, **axes, "hovermode": "x unified", "height": 380}}
 
 
@@ -58,9 +64,10 @@ def durations_chart(spread: list[Durations]) -> Chart:
         "ticktext": [one.state.name for one in reversed(spread)],
         "zeroline": False,
     }
-    seconds = {"type": "log", "title": {"text": "seconds"}, "exponentformat": "power"}
+    ticks = duration_ticks(spread)
+    lengths = {"type": "log", "tickvals": list(ticks), "ticktext": list(ticks.values())}
     margin = {**_LAYOUT["margin"], "l": 100}
-    layout = {**_LAYOUT, "xaxis": seconds, "yaxis": rows, "margin": margin, "showlegend": False}
+    layout = {**_LAYOUT, "xaxis": lengths, "yaxis": rows, "margin": margin, "showlegend": False}
     return {"data": traces, "layout": {**layout, "height": 90 + 40 * len(spread)}}
 
 
@@ -88,20 +95,20 @@ def _ridge(one: Durations, row: int) -> Chart:
 
 def heat_chart(picture: Heat) -> Chart:
     """Connections that went wrong, by server and time."""
+    places = np.linspace(0, 1, len(HEAT_COLOURS)).round(3).tolist()
     trace = {
         "type": "heatmap",
         "x": _moments(picture.starts),
         "y": list(picture.hosts),
         "z": [[count or None for count in row] for row in picture.counts.tolist()],
-        "zmin": 0,
+        "zmin": 1,
         "zmax": max(int(picture.counts[: picture.named].max(initial=0)), 2),
-        "colorscale": "YlOrBr",
-        "colorbar": {"title": {"text": duration(picture.every)}, "thickness": 12},
+        "colorscale": [[place, colour] for place, colour in zip(places, HEAT_COLOURS, strict=True)],
+        "colorbar": {"thickness": 12, "nticks": 4, "tickformat": "d"},
         "xgap": 1,
         "ygap": 1,
         "hovertemplate": "%{y}<br>%{x}<br>%{z} connections<extra></extra>",
     }
-    axes = {"xaxis": {"type": "date"}, "yaxis": {"type": "category", "autorange": "reversed"}}
-    margin = {**_LAYOUT["margin"], "l": 130}
+    hosts = {"type": "category", "autorange": "reversed", "automargin": True}
     height = 110 + 22 * len(picture.hosts)
-    return {"data": [trace], "layout": {**_LAYOUT, **axes, "margin": margin, "height": height}}
+    return {"data": [trace], "layout": {**_LAYOUT, "xaxis": _TIME, "yaxis": hosts, "height": height}}

@@ -23,6 +23,9 @@ STATE_COLOURS: dict[State, str] = {
     State.TIME_WAIT: "#31c8ff",
 }
 
+#: From one to the most, where numbers are colours: the first is seen on white paper, the last on a dark page.
+HEAT_COLOURS = ("#fec44f", "#fe9929", "#ec7014", "#cc4c02", "#8c2d04")
+
 
 def linear_rgb(colour: str) -> tuple[float, float, float]:
     """Red, green and blue of ``"#rrggbb"`` as light adds up (sRGB, IEC 61966-2-1)."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from tcpstates.reports.census import stacked
 from tcpstates.reports.log import Log
-from tcpstates.reports.spread import EDGES, Durations, Heat
+from tcpstates.reports.spread import EDGES, Durations, Heat, duration_ticks, visible
 from tcpstates.reports.wording import counted, duration
-from tcpstates.show.colours import STATE_COLOURS
+from tcpstates.show.colours import HEAT_COLOURS, STATE_COLOURS
 
 _NOTHING = "nothing to show"
+_HEAT = LinearSegmentedColormap.from_list("heat", HEAT_COLOURS)
 
 
 def draw_census(ax: Axes, log: Log, every: int) -> Axes:
@@ -50,9 +52,12 @@ def draw_durations(ax: Axes, spread: list[Durations]) -> Axes:
         if one.median:
             ax.plot([max(one.median / 1e9, EDGES[0])] * 2, [row, row + 0.85], color="#000000", lw=1.2)
     ax.set_xscale("log")
-    ax.set_xlim(*_visible(spread))
+    ax.set_xlim(*visible(spread))
+    ticks = duration_ticks(spread)
+    ax.set_xticks(list(ticks), list(ticks.values()))
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_yticks([row + 0.25 for row in range(len(spread))], [one.state.name for one in reversed(spread)])
-    ax.set_xlabel("seconds in the state; the line is the median")
+    ax.set_xlabel("time in the state, on a logarithmic axis; the line is the median")
     ax.set_title("how long sides stay in each state", loc="left")
     return ax if spread else _empty(ax)
 
@@ -63,15 +68,6 @@ def _about(one: Durations) -> str:
     return "\n".join([*parts, *([f"{one.lasting:,} not ended"] if one.lasting else [])])
 
 
-def _visible(spread: list[Durations]) -> tuple[float, float]:
-    """The decades in which there is anything."""
-    used = np.flatnonzero(sum((one.counts for one in spread), np.zeros(len(EDGES) - 1)))
-    if not len(used):
-        return 1e-3, 1e3
-    low, high = np.floor(np.log10(EDGES[used[0]])), np.ceil(np.log10(EDGES[used[-1] + 1]) + 0.01)
-    return float(10.0**low), float(10.0**high)
-
-
 def draw_heatmap(ax: Axes, picture: Heat) -> Axes:
     """Servers down, time across, the darker the more connections went wrong."""
     ax.set_title("connections that went wrong, by server and time", loc="left")
@@ -80,7 +76,7 @@ def draw_heatmap(ax: Axes, picture: Heat) -> Axes:
     edges = _moments(np.append(picture.starts, picture.starts[-1] + picture.every))
     counts = np.ma.masked_equal(picture.counts, 0)
     most = max(int(picture.counts[: picture.named].max()), 2)
-    mesh = ax.pcolormesh(edges, np.arange(len(picture.hosts) + 1), counts, cmap="YlOrBr", vmin=0, vmax=most)
+    mesh = ax.pcolormesh(edges, np.arange(len(picture.hosts) + 1), counts, cmap=_HEAT, vmin=1, vmax=most)
     ax.set_yticks(np.arange(len(picture.hosts)) + 0.5, picture.hosts, fontsize=8)
     ax.invert_yaxis()
     _date_axis(ax)

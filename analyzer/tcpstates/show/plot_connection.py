@@ -120,7 +120,7 @@ def _draw_rung(ax: Axes, rung: Rung, row: int, start: int) -> None:
     colour = "#ab060e" if "RST" in rung.text else "#b35900" if rung.fate else "#1a1a1a"
     arrow = {"arrowstyle": "->", "color": colour, "lw": 1.1, "ls": "--" if rung.fate else "-"}
     ax.annotate("", (head, row + 0.25), (tail, row), arrowprops=arrow)
-    ax.text(0.5, row - 0.06, text, ha="center", va="center", size=7.5, color=colour, bbox=_PAPER)
+    ax.text(0.5, row - 0.17, text, ha="center", va="center", size=7.5, color=colour, bbox=_PAPER)
 
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}

@@ -24,7 +24,7 @@ from tcpstates.reports.ladder import ladder
 from tcpstates.reports.lanes import lanes
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import SEVERITY, Outcomes
-from tcpstates.reports.spread import durations, heat
+from tcpstates.reports.spread import durations, heat, heat_step
 from tcpstates.reports.summary import Finding, ShownPattern, Summary
 from tcpstates.reports.table import Table
 from tcpstates.reports.wording import clock, counted, duration, endpoint, located
@@ -34,7 +34,7 @@ from tcpstates.show.charts import Chart, census_chart, durations_chart, heat_cha
 from tcpstates.show.colours import STATE_COLOURS
 from tcpstates.show.extras import needed
 from tcpstates.show.outcome_texts import OUTCOME_TEXTS
-from tcpstates.show.rows import COLUMNS, column_texts, facts, rows, severities, text
+from tcpstates.show.rows import column_texts, facts, page_columns, severities, text
 from tcpstates.show.svg import ladder_svg, lanes_svg
 from tcpstates.states import State
 
@@ -96,17 +96,18 @@ def page(material: Material) -> str:
     loader = PackageLoader("tcpstates", "show/templates")
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=loader)
     scripts = {"js": _own("report.js"), "plotly": _plotly()}
-    charts = _charts(material)
+    charts, table = _charts(material), _table(material)
     trusted = {
         **scripts,
         "css": _own("report.css"),
-        "connections_json": _json(_table(material)),
+        "connections_json": _json(table),
         "charts_json": _json(charts),
     }
     return environment.get_template("report.html").render(
         **{name: Markup(text) for name, text in trusted.items()},
         policy=_policy(scripts.values()),
         charts=charts,
+        columns=table["columns"],
         stories=[_story(material, conn, Markup) for conn in material.shown],
         version=version("tcpstates"),
         **_head(material),
@@ -157,9 +158,10 @@ def _is_drawn(trace: Chart) -> bool:
 
 def _table(material: Material) -> dict[str, Any]:
     chosen = material.connections.take(worst_rows(material.outcomes, MOST_ROWS))
+    columns = page_columns(chosen)
     return {
-        "columns": list(COLUMNS),
-        "rows": rows(chosen),
+        "columns": list(columns),
+        "rows": [list(row) for row in zip(*columns.values(), strict=True)],
         "severities": severities(chosen),
         "diagnoses": column_texts(chosen.values["diagnosis"]),
         "command": _command("timeline", material),
@@ -187,6 +189,7 @@ def _head(material: Material) -> dict[str, Any]:
         "damage": material.damage,
         "command": _command("timeline", material),
         "findings_command": _command("findings", material),
+        "patterns_command": _command("patterns", material),
         "connections_command": _command("connections", material),
         "timers": material.timers,
         "doubts": doubts(material.log, summary.counts),
@@ -202,9 +205,10 @@ def _shown_summary(material: Material) -> dict[str, Any]:
     summary = material.summary
     return {
         "files": summary.files,
+        "more_patterns": f"{summary.more_patterns:,}" if summary.more_patterns else "",
         "more_findings": f"{summary.more_findings:,}" if summary.more_findings else "",
         "patterns": [_pattern(material, pattern) for pattern in summary.patterns],
-        "findings": [_finding(material, finding) for finding in summary.findings],
+        "findings": _explained([_finding(material, finding) for finding in summary.findings]),
     }
 
 
@@ -224,8 +228,13 @@ def _finding(material: Material, finding: Finding) -> dict[str, Any]:
         "since": since,
         "lasted": _lasted(finding),
         "examples": [conn for conn in material.shown if _is_example(material, conn, finding)],
-        "meaning": OUTCOME_TEXTS.get(finding.outcome),
     }
+
+
+def _explained(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each outcome explained once, where it comes first."""
+    texts = dict(OUTCOME_TEXTS)
+    return [{**finding, "meaning": texts.pop(finding["outcome"], None)} for finding in findings]
 
 
 def _lasted(finding: Finding) -> str:
@@ -252,18 +261,18 @@ def _figures(material: Material) -> dict[str, Any]:
         "outcomes": [(name, f"{number:,}", SEVERITY[name]) for name, number in summary.outcomes.items()],
         "states": states,
         "every": duration(drawing_step(material.log)),
+        "heat_every": duration(heat_step(material.log)),
         "all_are_shown": len(material.shown) == total,
         "connections_total": f"{total:,}",
         "legend": [(state.name, colour) for state, colour in STATE_COLOURS.items()],
         "no_ladders": material.no_ladders,
-        "columns": COLUMNS,
         "rows_note": _rows_note(material, total),
     }
 
 
 def _rows_note(material: Material, total: int) -> str:
     if total <= MOST_ROWS:
-        return f"{counted(total, 'connection')}. Click on one to open it."
+        return f"{counted(total, 'connection')}."
     return (
         f"The {MOST_ROWS:,} worst of {total:,}: more would make the page slow. "
         f"All of them: {_command('connections', material, '--csv')}"

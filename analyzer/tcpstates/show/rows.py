@@ -9,41 +9,25 @@ import numpy as np
 from tcpstates.reports.table import Labels, Table, Values
 from tcpstates.reports.wording import endpoint
 
-#: What the page's table shows of a connection.
-COLUMNS = (
-    "conn",
-    "client",
-    "server",
-    "tunnel",
-    "start",
-    "seconds",
-    "client state",
-    "server state",
-    "outcome",
-    "to blame",
-    "bytes",
-    "retransmits",
-)
 
-
-def rows(table: Table) -> list[list[str | int | float]]:
-    """One list per connection, in the order of ``COLUMNS``."""
+def page_columns(table: Table) -> dict[str, list[Any]]:
+    """What the page's table shows of each connection, by heading; tunnels only where there are any."""
     values = table.values
-    columns: list[list[Any]] = [
-        _numbers(values["conn"]),
-        _endpoints(table, "client"),
-        _endpoints(table, "server"),
-        column_texts(values["tunnel"]),
-        _moments(values["start"]),
-        (np.asarray(values["duration"]) / 1e9).round(6).tolist(),
-        column_texts(values["client_state"]),
-        column_texts(values["server_state"]),
-        column_texts(values["outcome"]),
-        column_texts(values["culprit"]),
-        _both(table, "bytes"),
-        _both(table, "retransmits"),
-    ]
-    return [list(row) for row in zip(*columns, strict=True)]
+    columns = {
+        "conn": _numbers(values["conn"]),
+        "client": _endpoints(table, "client"),
+        "server": _endpoints(table, "server"),
+        "tunnel": column_texts(values["tunnel"]),
+        "outcome": column_texts(values["outcome"]),
+        "to blame": column_texts(values["culprit"]),
+        "start": _moments(values["start"]),
+        "seconds": (np.asarray(values["duration"]) / 1e9).round(6).tolist(),
+        "client state": column_texts(values["client_state"]),
+        "server state": column_texts(values["server_state"]),
+        "bytes": _both(table, "bytes"),
+        "retransmits": _both(table, "retransmits"),
+    }
+    return {name: column for name, column in columns.items() if name != "tunnel" or any(column)}
 
 
 def severities(table: Table) -> list[str]:

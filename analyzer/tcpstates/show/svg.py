@@ -12,12 +12,12 @@ from tcpstates.show.colours import STATE_COLOURS, text_on
 from tcpstates.states import SIDE_LABELS, Evidence, Side
 
 _WIDTH, _LEFT, _BAR = 900, 64, 40
-_LETTER = 6.3  # the width of a letter at the smaller size
+_LETTER = 7.0  # the width of a capital at the smaller size
 _MARKS = {
     "SYN": '<path d="M-5 4L0 -5L5 4Z" fill="currentColor"/>',
     "FIN": '<rect x="-4" y="-4" width="8" height="8" fill="currentColor"/>',
-    "RST": '<path d="M-4 -4L4 4M-4 4L4 -4" stroke="#d2201a" stroke-width="3"/>',
-    "retransmission": '<path d="M0 -5V5" stroke="#e06c00" stroke-width="2"/>',
+    "RST": '<path d="M-4 -4L4 4M-4 4L4 -4" stroke="var(--rst, #d2201a)" stroke-width="3"/>',
+    "retransmission": '<path d="M0 -5V5" stroke="var(--repeated, #c25e00)" stroke-width="2"/>',
 }
 
 
@@ -64,9 +64,9 @@ def _span(picture: Lanes, scale: Scale, span: Span, side: Side, top: int) -> str
         parts.append(f'<rect {box} fill="url(#{span.evidence.label}-{picture.conn})"/>')
     name, lasted = span.state.name, duration(span.end - span.start) + (" …" if span.lasts else "")
     room, middle, ink = width / _LETTER, (left + right) / 2, text_on(colour)
-    if room > len(name) + 1:
+    if room > len(name) + 0.7:
         parts.append(_text(middle, top + 18, name, "middle", f"b{ink[1]}"))
-    if room > max(len(name), len(lasted)) + 1:
+    if room > max(len(name), len(lasted)) + 0.7:
         parts.append(_text(middle, top + 32, lasted, "middle", f"b{ink[1]}"))
     return f"<g><title>{escape(_about(span, side, picture))}</title>{''.join(parts)}</g>"
 
@@ -78,8 +78,8 @@ _STYLES = {
     "bf": 'font-size="11" fill="#fff"',
     "quiet": 'font-size="11" fill="currentColor" opacity="0.75"',
     "plain": 'font-size="12" fill="currentColor"',
-    "bad": 'font-size="12" fill="#d2201a" font-weight="600"',
-    "odd": 'font-size="12" fill="#c25e00" font-weight="600"',
+    "bad": 'font-size="12" fill="var(--rst, #d2201a)" font-weight="600"',
+    "odd": 'font-size="12" fill="var(--repeated, #c25e00)" font-weight="600"',
     "state": 'font-size="11" fill="currentColor" font-weight="600"',
 }
 

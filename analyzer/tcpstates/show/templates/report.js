@@ -89,7 +89,13 @@
   document.querySelectorAll("a[data-conn]").forEach((link) => link.addEventListener("click", (event) => {
     if (openConnection(link.dataset.conn)) event.preventDefault();
   }));
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  // Paper cannot be clicked: all is opened for it, and closed again afterwards
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open], .rest)")];
+    opened.forEach((one) => { one.open = true; });
+  });
+  addEventListener("afterprint", () => opened.forEach((one) => { one.open = false; }));
   filter();
   if (location.hash.startsWith("#conn-")) openConnection(location.hash.slice(6));
 })();
@@ -97,15 +103,20 @@
 // Charts last: they need the large library, and the page can be read without them.
 addEventListener("load", () => {
   const charts = JSON.parse(document.getElementById("charts-data").textContent);
-  const draw = () => {
+  const PAPER = 680; // pixels: A4 and Letter have room for it
+  const draw = (width) => {
     const style = getComputedStyle(document.body);
     for (const [name, chart] of Object.entries(charts)) {
       const grid = { gridcolor: style.getPropertyValue("--line") };
-      const layout = { ...chart.layout, font: { color: style.color, family: style.fontFamily } };
+      const layout = { ...chart.layout, width, font: { color: style.color, family: style.fontFamily } };
+      const room = (width || document.getElementById(`chart-${name}`).clientWidth) / 80;
       for (const axis of ["xaxis", "yaxis"]) layout[axis] = { ...layout[axis], ...grid };
+      layout.xaxis.nticks = Math.max(3, Math.min(9, Math.floor(room)));
       Plotly.react(`chart-${name}`, chart.data, layout, { responsive: true, displaylogo: false });
     }
   };
   draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+  addEventListener("beforeprint", () => draw(PAPER));
+  addEventListener("afterprint", () => draw());
 });
