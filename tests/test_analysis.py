@@ -135,6 +135,8 @@ def test_repr_is_one_line() -> None:
 
 def test_the_notebook_shows_the_findings() -> None:
     html = leaked(normal_close(LogBuilder())).analysis()._repr_html_()
+    assert "text-align:left" in html  # notebooks set tables to the right
+    html = html.replace(' style="text-align:left"', "")
     assert "<td>stuck_close_wait</td><td>10.0.0.5:80</td><td>server</td><td>1</td>" in html
 
 

@@ -320,6 +320,13 @@ def test_a_terminal_that_knows_only_ascii(leak: Path) -> None:
     assert b"\\u" not in result.stdout
 
 
+def test_microseconds_where_there_is_only_ascii(captures: Path) -> None:
+    command = [sys.executable, "-m", "tcpstates", "timeline", captures / "demo.pcap", "--conn", "177"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert b"+44 us " in result.stdout
+
+
 def test_what_was_skipped_is_counted_on_stderr(run: Run, captures: Path) -> None:
     result = run("connections", captures / "demo.pcap", "--csv")
     assert "28 of 3,734 frames hold no TCP segment: " in result.stderr

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tcpstates
@@ -72,6 +73,16 @@ def test_states_have_their_colours_and_names(demo: tcpstates.Analysis) -> None:
     assert {"CLOSE_WAIT", "FIN_WAIT2", "SYN", "FIN", "assumed"} <= labels
     drawn = {to_hex(colour) for bars in ax.collections for colour in bars.get_facecolor()}
     assert STATE_COLOURS[State.CLOSE_WAIT] in drawn
+
+
+def test_what_is_assumed_is_dotted_as_the_legend_says(demo: tcpstates.Analysis) -> None:
+    ax = demo.plot.lanes(23)
+    [bar] = [bar for bar in ax.collections if bar.get_hatch()]
+    assert to_hex(bar.get_facecolor()[0]) == STATE_COLOURS[State.CLOSE]
+    ax.figure.canvas.draw()
+    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[::-1]
+    left, bottom = ax.transData.transform(bar.get_paths()[0].get_extents().min).astype(int) + 5
+    assert pixels[bottom : bottom + 8, left : left + 20].std() > 5  # dots, not one colour
 
 
 def test_time_is_to_scale_on_request(demo: tcpstates.Analysis) -> None:

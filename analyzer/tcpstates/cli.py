@@ -32,6 +32,7 @@ from tcpstates.options import (
     together,
     writing,
 )
+from tcpstates.show.spelling import SPELT
 
 if TYPE_CHECKING:
     from tcpstates.analysis import Analysis
@@ -66,7 +67,7 @@ def _never_fail_to_encode() -> None:
     """Names of files need not be text, and a terminal need not know every character."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=SPELT)
 
 
 def _complain(message: str, status: ExitCode) -> ExitCode:

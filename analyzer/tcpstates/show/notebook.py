@@ -14,6 +14,8 @@ from tcpstates.show.rows import facts as row_facts
 from tcpstates.show.svg import lanes_svg
 
 _COLUMNS = ("severity", "outcome", "server", "to blame", "connections", "explanation")
+#: Notebooks set tables to the right, which is for numbers.
+_LEFT = ' style="text-align:left"'
 
 
 def one_line(summary: Summary, damage: Sequence[str]) -> str:
@@ -53,8 +55,7 @@ def _headline(summary: Summary) -> str:
 
 def _patterns(summary: Summary) -> str:
     items = (
-        f"<li><b>{escape(pattern.pattern)}</b> {escape(pattern.server_addr or pattern.client_addr)}: "
-        f"{escape(pattern.explanation)}</li>"
+        f"<li><b>{escape(pattern.pattern)}</b> {escape(pattern.whose)}: {escape(pattern.explanation)}</li>"
         for pattern in summary.patterns
     )
     return f"<ul>{''.join(items)}</ul>" if summary.patterns else ""
@@ -63,7 +64,7 @@ def _patterns(summary: Summary) -> str:
 def _findings(summary: Summary) -> str:
     if not summary.findings:
         return "" if summary.patterns else "<p>Nothing is stuck or abnormal.</p>"
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    head = "".join(f"<th{_LEFT}>{name}</th>" for name in _COLUMNS)
     rows = "".join(f"<tr>{_cells(finding)}</tr>" for finding in summary.findings)
     more = f"<p>and {summary.more_findings:,} more in .findings</p>" if summary.more_findings else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
@@ -79,7 +80,7 @@ def _cells(finding: Finding) -> str:
         finding.connections,
         finding.explanation,
     )
-    return "".join(f"<td>{escape(str(value))}</td>" for value in values)
+    return "".join(f"<td{_LEFT}>{escape(str(value))}</td>" for value in values)
 
 
 def connection_line(row: Table) -> str:

@@ -41,7 +41,7 @@ def draw_lanes(ax: Axes, picture: Lanes, linear: bool) -> Axes:
 def _draw_span(ax: Axes, scale: Scale, span: Span, row: float) -> None:
     left, right = scale.place(span.start), scale.place(span.end)
     colour, hatch = STATE_COLOURS[span.state], _HATCHES[span.evidence]
-    ax.broken_barh([(left, right - left)], (row - 0.3, 0.6), color=colour, ec=_EDGE, hatch=hatch, lw=0.8)
+    ax.broken_barh([(left, right - left)], (row - 0.3, 0.6), fc=colour, ec=_EDGE, hatch=hatch, lw=0.8)
     text = f"{span.state.name}\n{duration(span.end - span.start)}" + (" …" if span.lasts else "")
     if right - left > _LETTER * max(map(len, text.splitlines())):
         middle = (left + right) / 2
