@@ -403,3 +403,16 @@ def test_lengths_of_time_are_named_as_people_name_them(lengths: list[float], nam
     counts = np.histogram(lengths, EDGES)[0]
     ticks = duration_ticks([Durations(State.ESTABLISHED, counts, 0, 0)])
     assert list(ticks.values()) == names
+
+
+def test_names_of_states_stay_within_their_bars(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    page.locator("#worst details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    over = """bars => bars.filter(bar => {
+        const box = bar.querySelector("rect").getBoundingClientRect();
+        return [...bar.querySelectorAll("text")].some(text => {
+            const own = text.getBoundingClientRect();
+            return own.left < box.left || own.right > box.right;
+        });
+    }).map(bar => bar.textContent)"""
+    assert page.locator("#worst svg g:has(rect):has(text)").evaluate_all(over) == []

@@ -13,6 +13,7 @@ from tcpstates.states import SIDE_LABELS, Evidence, Side
 
 _WIDTH, _LEFT, _BAR = 900, 64, 40
 _LETTER = 7.0  # the width of a capital at the smaller size
+_NARROWEST = 0.8  # what text may be squeezed to, and still be read
 _MARKS = {
     "SYN": '<path d="M-5 4L0 -5L5 4Z" fill="currentColor"/>',
     "FIN": '<rect x="-4" y="-4" width="8" height="8" fill="currentColor"/>',
@@ -63,11 +64,12 @@ def _span(picture: Lanes, scale: Scale, span: Span, side: Side, top: int) -> str
     if span.evidence is not Evidence.OBSERVED:
         parts.append(f'<rect {box} fill="url(#{span.evidence.label}-{picture.conn})"/>')
     name, lasted = span.state.name, duration(span.end - span.start) + (" …" if span.lasts else "")
-    room, middle, ink = width / _LETTER, (left + right) / 2, text_on(colour)
-    if room > len(name) + 0.7:
-        parts.append(_text(middle, top + 18, name, "middle", f"b{ink[1]}"))
-    if room > max(len(name), len(lasted)) + 0.7:
-        parts.append(_text(middle, top + 32, lasted, "middle", f"b{ink[1]}"))
+    middle, style = (left + right) / 2, f"b{text_on(colour)[1]}"
+    for text, y in ((name, top + 18), (lasted, top + 32)):
+        wanted, room = len(text) * _LETTER, width - 6
+        if room < _NARROWEST * wanted:
+            break
+        parts.append(_text(middle, y, text, "middle", style, room if room < wanted else None))
     return f"<g><title>{escape(_about(span, side, picture))}</title>{''.join(parts)}</g>"
 
 
@@ -84,8 +86,11 @@ _STYLES = {
 }
 
 
-def _text(x: float, y: float, text: str, anchor: str, style: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:g}" text-anchor="{anchor}" {_STYLES[style]}>{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str, style: str, width: float | None = None) -> str:
+    """Text, squeezed into ``width`` if that is given."""
+    squeezed = "" if width is None else f' textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
+    place = f'x="{x:.1f}" y="{y:g}" text-anchor="{anchor}"{squeezed}'
+    return f"<text {place} {_STYLES[style]}>{escape(text)}</text>"
 
 
 def _about(span: Span, side: Side, picture: Lanes) -> str:
