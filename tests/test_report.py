@@ -271,6 +271,50 @@ def test_a_finding_leads_to_its_example(chromium: Any, demo_page: Path) -> None:
     assert page.locator("#conn-177").evaluate("one => one.open")
 
 
+def test_names_of_states_stay_within_their_bars(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page).page
+    page.locator("#worst details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    over = """bars => bars.filter(bar => {
+        const box = bar.querySelector("rect").getBoundingClientRect();
+        return [...bar.querySelectorAll("text")].some(text => {
+            const own = text.getBoundingClientRect();
+            return own.left < box.left || own.right > box.right;
+        });
+    }).map(bar => bar.textContent)"""
+    assert page.locator("#worst svg g:has(rect):has(text)").evaluate_all(over) == []
+
+
+def test_no_chart_can_be_sent_elsewhere(chromium: Any, demo_page: Path) -> None:
+    """plotly.js would offer to upload what it shows."""
+    page = opened(chromium, demo_page).page
+    page.wait_for_selector("#chart-heat .plot-container")
+    buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+    assert set(buttons) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
+
+
+def test_what_a_chart_says_of_a_place_is_read_in_the_dark(chromium: Any, demo_page: Path) -> None:
+    page = opened(chromium, demo_page, DESKTOP, "dark").page
+    page.wait_for_selector("#chart-heat .plot-container")
+    page.locator("#chart-census").hover()
+    page.wait_for_selector("#chart-census .hoverlayer .bg")
+    assert colours(page, "#chart-census .hoverlayer .bg", "fill") == {"rgb(27, 33, 41)"}
+    assert colours(page, "#chart-census .hoverlayer .legendtext", "fill") == {"rgb(228, 232, 236)"}
+
+
+def test_a_finger_on_a_chart_scrolls_the_page(chromium: Any, demo_page: Path) -> None:
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    Opened(page).open(demo_page)
+    page.wait_for_selector("#chart-heat .plot-container")
+    page.evaluate("document.querySelector('#chart-census').scrollIntoView()")
+    touch = """() => {
+        const target = document.querySelector("#chart-census .nsewdrag");
+        const touches = [new Touch({ identifier: 1, target, clientX: 200, clientY: 60 })];
+        const event = new TouchEvent("touchstart", { touches, bubbles: true, cancelable: true });
+        return target.dispatchEvent(event);
+    }"""
+    assert page.evaluate(touch), "the chart keeps the touch to itself"
+
+
 # --- on paper ----------------------------------------------------------------------------------
 
 
@@ -403,16 +447,3 @@ def test_lengths_of_time_are_named_as_people_name_them(lengths: list[float], nam
     counts = np.histogram(lengths, EDGES)[0]
     ticks = duration_ticks([Durations(State.ESTABLISHED, counts, 0, 0)])
     assert list(ticks.values()) == names
-
-
-def test_names_of_states_stay_within_their_bars(chromium: Any, demo_page: Path) -> None:
-    page = opened(chromium, demo_page).page
-    page.locator("#worst details").evaluate_all("all => all.forEach(one => { one.open = true; })")
-    over = """bars => bars.filter(bar => {
-        const box = bar.querySelector("rect").getBoundingClientRect();
-        return [...bar.querySelectorAll("text")].some(text => {
-            const own = text.getBoundingClientRect();
-            return own.left < box.left || own.right > box.right;
-        });
-    }).map(bar => bar.textContent)"""
-    assert page.locator("#worst svg g:has(rect):has(text)").evaluate_all(over) == []

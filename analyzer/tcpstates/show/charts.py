@@ -15,7 +15,7 @@ from tcpstates.show.colours import HEAT_COLOURS, STATE_COLOURS
 Chart = dict[str, Any]
 
 _LAYOUT: Chart = {
-    "margin": {"l": 60, "r": 10, "t": 10, "b": 40},
+    "margin": {"l": 60, "r": 24, "t": 10, "b": 40},
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
     "legend": {"orientation": "h", "y": -0.15},

@@ -103,16 +103,22 @@
 // Charts last: they need the large library, and the page can be read without them.
 addEventListener("load", () => {
   const charts = JSON.parse(document.getElementById("charts-data").textContent);
+  // No button that would send the chart elsewhere; and a finger on a chart scrolls the page
+  const buttons = [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]];
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false, modeBarButtons: buttons };
+  const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom";
   const PAPER = 680; // pixels: A4 and Letter have room for it
   const draw = (width) => {
     const style = getComputedStyle(document.body);
+    const [line, card] = ["--line", "--card"].map((name) => style.getPropertyValue(name));
+    const font = { color: style.color, family: style.fontFamily };
+    const hoverlabel = { bgcolor: card, bordercolor: line, font };
     for (const [name, chart] of Object.entries(charts)) {
-      const grid = { gridcolor: style.getPropertyValue("--line") };
-      const layout = { ...chart.layout, width, font: { color: style.color, family: style.fontFamily } };
+      const layout = { ...chart.layout, width, font, hoverlabel, dragmode };
       const room = (width || document.getElementById(`chart-${name}`).clientWidth) / 80;
-      for (const axis of ["xaxis", "yaxis"]) layout[axis] = { ...layout[axis], ...grid };
+      for (const axis of ["xaxis", "yaxis"]) layout[axis] = { ...layout[axis], gridcolor: line };
       layout.xaxis.nticks = Math.max(3, Math.min(9, Math.floor(room)));
-      Plotly.react(`chart-${name}`, chart.data, layout, { responsive: true, displaylogo: false });
+      Plotly.react(`chart-${name}`, chart.data, layout, config);
     }
   };
   draw();
