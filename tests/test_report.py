@@ -306,13 +306,12 @@ def test_a_finger_on_a_chart_scrolls_the_page(chromium: Any, demo_page: Path) ->
     Opened(page).open(demo_page)
     page.wait_for_selector("#chart-heat .plot-container")
     page.evaluate("document.querySelector('#chart-census').scrollIntoView()")
-    touch = """() => {
-        const target = document.querySelector("#chart-census .nsewdrag");
-        const touches = [new Touch({ identifier: 1, target, clientX: 200, clientY: 60 })];
-        const event = new TouchEvent("touchstart", { touches, bubbles: true, cancelable: true });
-        return target.dispatchEvent(event);
-    }"""
-    assert page.evaluate(touch), "the chart keeps the touch to itself"
+    before = page.evaluate("scrollY")
+    finger = page.context.new_cdp_session(page)
+    for kind, y in (("Start", 100), *(("Move", 100 - 6 * step) for step in range(10)), ("End", None)):
+        points = [] if y is None else [{"x": 200, "y": y}]
+        finger.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    page.wait_for_function(f"scrollY > {before}")
 
 
 # --- on paper ----------------------------------------------------------------------------------
