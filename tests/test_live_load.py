@@ -72,6 +72,19 @@ def test_looking_leaves_time_to_capture(hosts: Wire, monkeypatch: pytest.MonkeyP
     assert all(rest >= 4 * 0.2 for rest in rested)
 
 
+def test_no_change_is_overlooked_because_looks_are_rare(hosts: Wire) -> None:
+    with hosts.client.entered():
+        capture = tcpstates.live("eth0", filter="port 8080", tick="9s")
+    with capture:
+        steady = Steady(hosts, 400, 8)
+        steady.start()
+        steady.join()
+    changes = capture.taken_changes()
+    assert len(changes) > 20_000
+    assert sum(change.new == "SYN_SENT" for change in changes) == steady.count
+    assert capture.overlooked == 0
+
+
 @pytest.mark.parametrize("count", [200_000, pytest.param(2_000_000, marks=pytest.mark.soak)])
 def test_a_flood_of_syns_is_survived(hosts: Wire, count: int) -> None:
     """Distinct sources, as fast as they can be sent; memory is bounded, and what had to leave is counted."""

@@ -45,8 +45,9 @@ _AT_ONCE = 1 << 14
 _FORGET_EVERY = 5 * _SECOND
 #: Looking at very many connections takes long, and frames wait: afterwards it rests so many times as long.
 _REST = 4
-#: Changes that nobody has taken; beyond that they are counted only.
-MOST_WAITING = 20_000
+#: Changes that nobody has taken, half a kilobyte each; beyond that they are counted only. Where looking takes
+#: long, a minute's changes come at once.
+MOST_WAITING = 100_000
 
 
 @dataclass(frozen=True, eq=False)
