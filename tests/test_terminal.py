@@ -35,6 +35,11 @@ def test_the_next_command_can_be_pasted_into_a_shell() -> None:
     assert "tcpstates timeline 'my capture.pcap' --conn 0" in text
 
 
+def test_the_next_command_does_not_repeat_the_names_of_a_ring() -> None:
+    text = shown(leaked(LogBuilder(files=tuple(f"ring{number}.pcap" for number in range(40)))))
+    assert "tcpstates timeline CAPTURE... --conn 0" in text
+
+
 def test_names_in_brackets_are_no_markup() -> None:
     assert "[bold]x.pcap" in shown(leaked(LogBuilder(files=("[bold]x.pcap",))))
 

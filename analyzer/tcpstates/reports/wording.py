@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,14 @@ from tcpstates.schema import NO_TIME
 
 _LARGE = ((86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s"))
 _SMALL = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+#: Of more captures than these a command that is to be run next does not repeat the names.
+_MOST_NAMED = 3
+
+
+def command(verb: str, captures: Sequence[str], *options: str) -> str:
+    """What to run next on the same ``captures``, as a shell takes it."""
+    named = captures if len(captures) <= _MOST_NAMED else ["CAPTURE..."]
+    return shlex.join(["tcpstates", verb, *named, *options])
 
 
 def duration(nanoseconds: int) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from importlib.resources import files
@@ -27,7 +26,7 @@ from tcpstates.reports.outcomes import SEVERITY, Outcomes
 from tcpstates.reports.spread import durations, heat, heat_step
 from tcpstates.reports.summary import Finding, ShownPattern, Summary
 from tcpstates.reports.table import Table
-from tcpstates.reports.wording import clock, counted, duration, endpoint, located
+from tcpstates.reports.wording import clock, command, counted, duration, endpoint, located
 from tcpstates.reports.worst import worst_rows
 from tcpstates.schema import NO_TIME
 from tcpstates.show.charts import Chart, census_chart, durations_chart, heat_chart
@@ -170,7 +169,7 @@ def _table(material: Material) -> dict[str, Any]:
 
 
 def _command(verb: str, material: Material, *options: str) -> str:
-    return shlex.join(["tcpstates", verb, *material.summary.files, *options])
+    return command(verb, material.summary.files, *options)
 
 
 def _head(material: Material) -> dict[str, Any]:

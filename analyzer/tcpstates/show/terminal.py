@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +13,7 @@ from rich.text import Text
 from tcpstates.reports.outcomes import SEVERITY
 from tcpstates.reports.summary import Finding, ShownPattern, Summary
 from tcpstates.reports.when import SECOND
-from tcpstates.reports.wording import clock, counted, duration, located
+from tcpstates.reports.wording import clock, command, counted, duration, located
 from tcpstates.schema import NO_TIME
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan", "ok": "green"}
@@ -117,7 +116,7 @@ def _findings(summary: Summary, captures: Sequence[str]) -> Iterator[RenderableT
 def _more(number: int, noun: str, captures: Sequence[str]) -> Iterator[RenderableType]:
     """How many there are that are not shown, and what shows them."""
     if number:
-        more = f"and {counted(number, noun)} more: {_command(noun + 's', captures)}"
+        more = f"and {counted(number, noun)} more: {command(noun + 's', captures)}"
         yield from ("", _indented(Text(more)))
 
 
@@ -126,7 +125,7 @@ def _pattern(pattern: ShownPattern, captures: Sequence[str]) -> RenderableType:
     facts = (
         ("since", _since(pattern)),
         ("check", pattern.check),
-        ("look at", _command("timeline", captures, "--conn", str(pattern.example))),
+        ("look at", command("timeline", captures, "--conn", str(pattern.example))),
     )
     return Group(title, _indented(Text(pattern.explanation)), _facts(facts))
 
@@ -139,7 +138,7 @@ def _finding(finding: Finding, captures: Sequence[str]) -> RenderableType:
         facts += [*_durations(finding), ("clients", finding.top_clients)]
     facts += [
         ("check", finding.check),
-        ("look at", _command("timeline", captures, "--conn", str(finding.example))),
+        ("look at", command("timeline", captures, "--conn", str(finding.example))),
         ("Wireshark", finding.wireshark_filter),
     ]
     return Group(title, _indented(Text(finding.explanation)), _facts(facts))
@@ -180,10 +179,6 @@ def _since(found: Finding | ShownPattern) -> str:
     if first[:10] == last[:10]:
         last = last[11:]
     return f"{first} UTC, the last one {last}"
-
-
-def _command(verb: str, captures: Sequence[str], *options: str) -> str:
-    return shlex.join(["tcpstates", verb, *captures, *options])
 
 
 def _states(summary: Summary) -> RenderableType:
