@@ -335,11 +335,13 @@ def _expanded(names: tuple[str, ...]) -> list[str]:
     """The files that patterns such as ``'captures/**/*.pcap*'`` stand for, where no shell expanded them."""
     found: list[str] = []
     for name in names:
-        is_pattern = glob.has_magic(name) and not Path(name).exists()
+        if not glob.has_magic(name) or Path(name).exists():
+            found.append(name)
+            continue
         files = [path for path in sorted(glob.glob(name, recursive=True)) if not Path(path).is_dir()]  # noqa: PTH207
-        if is_pattern and not files:
+        if not files:
             raise UsageError(f"{name}: no file is called so; check the pattern")
-        found += files if is_pattern else [name]
+        found += files
     return found
 
 

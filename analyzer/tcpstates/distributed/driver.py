@@ -148,12 +148,13 @@ class _Driver:
             job, shares_of(sum(counts) for counts in zip(*(said.pairs for said in facts), strict=True))
         )
         whole, dialects = self._join()
-        names = tuple(self._names[path] for path, _size in files)
+        readable = dict(files)
+        names = tuple(map(self._names.__getitem__, readable))
         return Run(
             Log.of(whole, first, last, names, dialects),
             _counts(facts, told, fragments, whole),
             (*self._unreadable, *self._damage(facts)),
-            reading._replace(sources=tuple(path for path in self._names if path in dict(files))),
+            reading._replace(sources=tuple(path for path in self._names if path in readable)),
             self._work(told, names),
         )
 

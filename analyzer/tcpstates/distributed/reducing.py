@@ -19,7 +19,7 @@ from tcpstates.distributed.plan import Share
 from tcpstates.distributed.rows import slice_of
 from tcpstates.distributed.shares import Piece, Plan, ReadGroup, Stream
 from tcpstates.distributed.skew import Bounds, Comparison
-from tcpstates.inference.conduct import NOT_SEEN
+from tcpstates.inference.conduct import NOT_SEEN, RST
 from tcpstates.inference.engine import Engine, Inference
 from tcpstates.inference.timers import profile_named
 from tcpstates.schema import Fate
@@ -118,7 +118,6 @@ def read_inference(path: str) -> Inferred:
     return Inferred(known["keys"], known["reset_keys"], inference, known.get("dialects"))
 
 
-_RST = 4
 _COUNTS = ("bad_checksums", "stray_errors")
 
 
@@ -197,7 +196,7 @@ class _Inferring:
 
     def _first_resets(self, segments: Array, notes: Array) -> Array:
         """Which segments are the first RST of their side."""
-        resets = np.flatnonzero((segments["flags"] & _RST != 0) & (notes["fate"] & NOT_SEEN == 0))
+        resets = np.flatnonzero((segments["flags"] & RST != 0) & (notes["fate"] & NOT_SEEN == 0))
         sides, first = np.unique(notes["side"][resets], return_index=True)
         self._has_reset.resize(2 * len(self._engine), refcheck=False)
         is_new = ~self._has_reset[sides]

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tcpstates.inference.conduct import FIN, SYN
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: Of one bucket so many segments are remembered at most.
 MOST = 1 << 17
-_SYN_OR_FIN = 3
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SEEN = np.dtype([("mark", "u8"), ("time", "i8"), ("tuple", "u8"), ("file", "i4"), ("forward", "u1")])
 
@@ -60,7 +61,7 @@ class Comparison:
         """Take in segments, copies included."""
         if self._count >= MOST:
             return
-        chosen = (rows["flags"] & _SYN_OR_FIN != 0) & ((rows["ip_id"] != 0) | (rows["tsval"] != 0))
+        chosen = (rows["flags"] & (SYN | FIN) != 0) & ((rows["ip_id"] != 0) | (rows["tsval"] != 0))
         rows = rows[chosen]
         if len(rows):
             self._seen.append(_remembered(rows))
