@@ -17,6 +17,7 @@ from tcpstates.distributed.mapping import FILTERED, KINDS, known_facts
 from tcpstates.distributed.plan import Facts, Options, Share
 from tcpstates.distributed.rows import SEGMENT_ROWS, read_bucket, slice_of
 from tcpstates.errors import ClusterError
+from tcpstates.inference.memory import beginning
 from tcpstates.schema import ICMP_ERRORS, SEGMENTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -76,7 +77,7 @@ class Piece(NamedTuple):
     @property
     def segments(self) -> Array:
         """SEGMENTS of the rows."""
-        return without_places(self.rows, SEGMENTS)
+        return beginning(self.rows, SEGMENTS)
 
 
 #: Told of the rows of a group that is merged, before copies are left out, and of the unit of each.
@@ -183,13 +184,6 @@ def _with_extra(rows: Array, extra: Array) -> Array:
     return whole[np.lexsort((whole["part"], whole["position"]))]
 
 
-def without_places(rows: Array, dtype: np.dtype[Any]) -> Array:
-    """The records that rows begin with."""
-    size = dtype.itemsize
-    content = rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)[:, :size]
-    return np.ascontiguousarray(content).view(dtype).reshape(len(rows))
-
-
 def without_copies(rows: Array, origins: Array) -> Array:
     """Which rows of several units stay: of a frame that several have, that of the first file.
 
@@ -277,10 +271,10 @@ def _in_order(rows: Iterator[Array], errors: Iterator[Array]) -> Iterator[Piece]
     waiting = _all_errors(errors)
     for piece in _cut(rows):
         is_due = waiting["time"] < piece["time"][-1]
-        yield Piece(piece, without_places(waiting[is_due], ICMP_ERRORS))
+        yield Piece(piece, beginning(waiting[is_due], ICMP_ERRORS))
         waiting = waiting[~is_due] if is_due.any() else waiting
     if len(waiting):
-        yield Piece(np.zeros(0, SEGMENT_ROWS), without_places(waiting, ICMP_ERRORS))
+        yield Piece(np.zeros(0, SEGMENT_ROWS), beginning(waiting, ICMP_ERRORS))
 
 
 def _in_places(rows: Iterator[Array], errors: Iterator[Array]) -> Iterator[Piece]:
@@ -293,11 +287,11 @@ def _in_places(rows: Iterator[Array], errors: Iterator[Array]) -> Iterator[Piece
         due, waiting = waiting[:count], waiting[count:]
         for row, place in enumerate(np.searchsorted(piece["position"], due["position"], "left").tolist()):
             yield Piece(piece[start:place], none)
-            yield Piece(nothing, without_places(due[row : row + 1], ICMP_ERRORS))
+            yield Piece(nothing, beginning(due[row : row + 1], ICMP_ERRORS))
             start = place
         yield Piece(piece[start:], none)
     if len(waiting):
-        yield Piece(nothing, without_places(waiting, ICMP_ERRORS))
+        yield Piece(nothing, beginning(waiting, ICMP_ERRORS))
 
 
 def _all_errors(errors: Iterator[Array]) -> Array:

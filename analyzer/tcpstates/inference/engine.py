@@ -19,6 +19,7 @@ from tcpstates.inference.memory import (
     ENTRIES_PER_SEGMENT,
     FORGOTTEN,
     Memory,
+    beginning,
     cut,
     grow,
     keep,
@@ -142,8 +143,8 @@ class Engine:
         """
         flows, most = self._count("flow_count"), self._expire(now)
         return Inference(
-            _public(self._memory.flows[:flows], CONNECTIONS),
-            _public(self._memory.sockets[: 2 * flows], SIDES),
+            beginning(self._memory.flows[:flows], CONNECTIONS),
+            beginning(self._memory.sockets[: 2 * flows], SIDES),
             _rows(self._heads(), self._memory.log, most),
             self._count("bad_checksums"),
             self._count("stray_errors"),
@@ -251,7 +252,7 @@ class Engine:
         heads = np.ascontiguousarray(sockets["head"])
         conduct = self._observed().part(places).of(len(places))
         return Inference(
-            _public(flows, CONNECTIONS), _public(sockets, SIDES), _rows(heads, log, count), 0, 0, *conduct
+            beginning(flows, CONNECTIONS), beginning(sockets, SIDES), _rows(heads, log, count), 0, 0, *conduct
         )
 
     def _keep(self, places: Array) -> None:
@@ -308,9 +309,3 @@ def _rows(heads: Array, log: Array, most: int) -> Array:
     """Every side's states as TRANSITIONS, of which there are ``most`` or fewer."""
     rows = np.zeros(most, TRANSITIONS)
     return rows[: step.collect(heads, log, rows)]
-
-
-def _public(records: Array, dtype: np.dtype[Any]) -> Array:
-    """A copy of the columns that ``dtype`` names: the first bytes of each record, see ``memory``."""
-    rows = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
-    return np.ascontiguousarray(rows[:, : dtype.itemsize]).view(dtype).reshape(len(records))

@@ -141,7 +141,7 @@ ENTRIES = np.dtype(
 )
 
 #: So many segments at once are looked up ahead of the step.
-AT_ONCE = 16
+LOOKED_AHEAD = 16
 
 #: Counters, parameters and the transition table, in one record that the kernels pass on as one.
 CORE = np.dtype(
@@ -158,7 +158,7 @@ CORE = np.dtype(
         ("maximum_rto", "i8"),  # ns
         ("linear_syn_retries", "i8"),
         ("seed", "u8"),
-        ("hashes", "u8", (AT_ONCE,)),  # of the next segments' 4-tuples
+        ("hashes", "u8", (LOOKED_AHEAD,)),  # of the next segments' 4-tuples
         ("any_ack_restarts", "u1"),
         ("checksums", "u1"),  # AUTO, VERIFY or IGNORE
         ("transitions", "u1", (len(State), len(Event))),
@@ -230,6 +230,12 @@ def keep(array: np.ndarray, places: np.ndarray) -> None:
         array[start : start + len(part)] = array[part]
     array.resize(min(len(array), len(places) + len(places) // 4 + 1_024), refcheck=False)
     array[len(places) :] = np.zeros((), array.dtype)
+
+
+def beginning(records: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy of the fields that ``dtype`` has: the first bytes of each record."""
+    rows = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
+    return np.ascontiguousarray(rows[:, : dtype.itemsize]).view(dtype).reshape(len(records))
 
 
 def cut(array: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:

@@ -34,7 +34,6 @@ import numpy as np
 
 from tcpstates.compiled import inlined, inner, kernel, prefetch
 from tcpstates.inference.memory import (
-    AT_ONCE,
     AUTO,
     DOUBTS_THIRD_ACK,
     ENTRIES_PER_SEGMENT,
@@ -48,6 +47,7 @@ from tcpstates.inference.memory import (
     KNOWS_SEQUENCE,
     KNOWS_TIMESTAMP,
     LEAPT_AT_FIN,
+    LOOKED_AHEAD,
     MISSED_FRAMES,
     NO_FIN,
     OPEN_FOR_SURE,
@@ -540,7 +540,7 @@ def _begin_both(log, core, flow, source, target, s):
 def _look_ahead(slots, flows, sockets, core, segments, start):
     """Hash the segments from ``start`` on, and have what they will need fetched ahead of need."""
     mask = np.int64(len(slots) - 1)
-    hashes, count = core["hashes"], min(AT_ONCE, len(segments) - start)
+    hashes, count = core["hashes"], min(LOOKED_AHEAD, len(segments) - start)
     for i in range(count):
         h = _hash(core, segments[start + i])
         hashes[i] = h
@@ -1687,9 +1687,9 @@ def feed(
             return i, taken
         if i >= looked_ahead:
             _look_ahead(slots, flows, sockets, core, segments, i)
-            looked_ahead = i + AT_ONCE
+            looked_ahead = i + LOOKED_AHEAD
         s = segments[i]
-        conn = _find(slots, flows, sockets, log, core, s, core["hashes"][i - looked_ahead + AT_ONCE])
+        conn = _find(slots, flows, sockets, log, core, s, core["hashes"][i - looked_ahead + LOOKED_AHEAD])
         if s["flags"] & SYN and flows[conn]["before"] >= 0:
             _end_old_socket(flows, sockets, log, core, flows[conn]["before"], s)
         i_x = _sender(sockets, conn, s)
