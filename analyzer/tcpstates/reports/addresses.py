@@ -8,6 +8,8 @@ from ipaddress import IPv6Address
 
 import numpy as np
 
+from tcpstates.reports.ranking import coded
+
 _MAPPED = 0xFFFF  # ::ffff:a.b.c.d, RFC 4291, 2.5.5.2
 
 
@@ -35,10 +37,10 @@ class Addresses:
     @classmethod
     def of(cls, hi: np.ndarray, lo: np.ndarray) -> Addresses:
         """The unique ones of ``hi`` and ``lo`` (uint64, of equal length)."""
-        his, hi_codes = np.unique(hi, return_inverse=True)
-        los, lo_codes = np.unique(lo, return_inverse=True)
-        if len(his) <= 1:  # IPv4 only, as a rule
-            return cls(lo_codes, np.repeat(his, len(los)), los)
+        los, lo_codes = coded(lo)
+        if (hi == hi[:1]).all():  # IPv4 only, as a rule
+            return cls(lo_codes, np.repeat(hi[:1], len(los)), los)
+        his, hi_codes = coded(hi)
         pairs, codes = np.unique(hi_codes * len(los) + lo_codes, return_inverse=True)
         return cls(codes, his[pairs // len(los)], los[pairs % len(los)])
 

@@ -89,7 +89,7 @@ class Facts:
 
     def finally_in(self, *states: State) -> np.ndarray:
         """Whether a side is in one of ``states`` when the capture ends."""
-        return np.isin(self.log.final, states)
+        return np.asarray(self.log.finally_in & np.uint16(bit_set(*states)) != 0)
 
     @cached_property
     def heard(self) -> np.ndarray:
@@ -99,19 +99,21 @@ class Facts:
     @cached_property
     def unreachable(self) -> np.ndarray:
         """Whether the last ICMP error about a client's segments says that they cannot arrive."""
-        rows = self.log.sides[Side.CLIENT :: 2]
-        is_ipv6 = self.log.connections["version"] == 6
+        unreachable = client(self.log.per_side("icmp_errors")) > 0
+        conn = np.flatnonzero(unreachable)
+        rows, is_ipv6 = self.log.sides[2 * conn], self.log.connections["version"][conn] == 6
         too_big = np.where(
             is_ipv6, rows["icmp_type"] == 2, (rows["icmp_type"] == 3) & (rows["icmp_code"] == 4)
         )
-        return np.asarray((rows["icmp_errors"] > 0) & ~too_big)
+        unreachable[conn[too_big]] = False
+        return unreachable
 
     def gave_up(self, *states: State) -> Silences:
         """The sides in one of ``states`` that retransmitted until they gave up."""
         rows, log = self._endings((Event.TIMER_RETRANSMISSION,), states), self.log
         ends = log.transitions["start"][rows]
         rows = rows[ends <= log.known_until[log.transitions["conn"][rows]]]
-        return self._silences(log.side_of_row[rows], log.transitions["start"][rows])
+        return self._silences(log.sides_of(rows), log.transitions["start"][rows])
 
     @cached_property
     def given_up_by_reset(self) -> Silences:
@@ -133,10 +135,9 @@ class Facts:
         start = self.start[sides // 2]
         return Silences(sides // 2, sides % 2, np.where(since > 0, since, start), until)
 
-    @cached_property
-    def acknowledges(self) -> np.ndarray:
-        """Whether that side was seen to acknowledge anything."""
-        return np.reshape(self.log.conduct["known"] & Known.ACK != 0, (-1, 2))
+    def acknowledges(self, sides: np.ndarray) -> np.ndarray:
+        """Whether each of these sides was seen to acknowledge anything, as bool per side given."""
+        return np.asarray(self.log.conduct["known"][sides] & Known.ACK != 0)
 
     @cached_property
     def completed(self) -> np.ndarray:
@@ -146,45 +147,49 @@ class Facts:
     @cached_property
     def half_open(self) -> Stays:
         """Stays in SYN_RECV that came to nothing, though they lasted or the SYN-ACK was repeated."""
-        stays = self.stays(State.SYN_RECV, among=~self.completed).of(Side.SERVER)
+        stays = self.stays(State.SYN_RECV, ~self.completed).of(Side.SERVER)
         repeated = server(self.log.per_side("syn_acks")) > 1
         return stays.where((stays.lasted >= HALF_OPEN_AFTER) | (repeated[stays.conn] & stays.whole))
 
     @cached_property
-    def endpoints(self) -> np.ndarray:
-        """int64 per side: the same number for the same address, within its tunnel, and port."""
-        return np.asarray((self.log.places.codes << 16) + self.log.sides["port"])
+    def services(self) -> np.ndarray:
+        """int64 per connection: the same number for the same server, within its tunnel, and port."""
+        servers = slice(Side.SERVER, None, 2)
+        return np.asarray((self.log.places.codes[servers] << 16) + self.log.sides["port"][servers])
 
     @cached_property
     def attempts(self) -> Stays:
         """The stays in SYN_SENT of clients of which the capture shows no connection that came of it."""
         opened = self.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES)
-        return self.stays(State.SYN_SENT, among=~opened).of(Side.CLIENT)
+        return self.stays(State.SYN_SENT, ~opened).of(Side.CLIENT)
 
-    def stays(
-        self, state: State, *, among: np.ndarray | None = None, over: int = -1, actor_is_peer: bool = False
-    ) -> Stays:
-        """Stays in ``state``; the time counts as waited in which the side that must act sent no data.
+    def stays(self, state: State, among: np.ndarray) -> Stays:
+        """Stays in ``state`` of the sides ``among`` (bool of shape (connections, 2))."""
+        sides = np.flatnonzero(among & self.ever(state))
+        return self._stays(self.log.rows_of(sides), state, actor_is_peer=False)
 
-        Parameters
-        ----------
-        state : which state.
-        among : the sides that are asked about, bool of shape (connections, 2); all if None.
-        over : stays that lasted longer only, ns; few do, and the rest need not be looked at.
-        actor_is_peer : whether it is the peer that must act.
+    def slow_stays(self, state: State, *, actor_is_peer: bool) -> Stays:
+        """Those stays in a closing ``state`` that lasted so long that any may be stuck, or until the end.
+
+        The time counts as waited in which the side that must act, which may be the peer, sent no data.
         """
+        return self._stays(self._slow, state, actor_is_peer)
+
+    @cached_property
+    def _slow(self) -> np.ndarray:
+        """As transitions, those in all closing states: few connections take long to close."""
+        return self.log.slow_stays(bit_set(*self.stuck_after), min(self.stuck_after.values()))
+
+    def _stays(self, rows: np.ndarray, state: State, actor_is_peer: bool) -> Stays:
+        """Those of the transitions ``rows`` that lead to ``state``."""
         log = self.log
-        rows = np.flatnonzero(log.state == state)
-        if among is not None:
-            rows = rows[among.ravel()[log.side_of_row[rows]]]
-        rows = rows[log.row_ends[rows] - log.transitions["start"][rows] > over]
-        side, start, until = log.side_of_row[rows], log.transitions["start"][rows], log.row_ends[rows]
+        rows = rows[log.state[rows] == state]
+        side, start, until = log.sides_of(rows), log.transitions["start"][rows], log.ends_of(rows)
         end = np.maximum(np.minimum(until, log.known_until[side // 2]), start)
         whole = end == until
         active = np.clip(log.sides["last_data"][side ^ actor_is_peer], start, end)
-        lasts = rows == log.last_rows[side]
-        following = np.where(lasts, rows, rows + 1)
-        ended_by = self._cause[following]
+        lasts = log.is_last[rows]
+        ended_by = log.cause[np.where(lasts, rows, rows + 1)]
         return Stays(side // 2, side % 2, start, end - start, end - active, lasts & whole, whole, ended_by)
 
     @cached_property
@@ -197,7 +202,7 @@ class Facts:
         first = order[np.append(True, np.diff(conn[order]) > 0)[: len(order)]]
         conn, time, rows = conn[first].astype(np.int64), time[first], rows[first]
         side = log.transitions["side"][rows].astype(np.int64)
-        sender = np.where(self._cause[rows] == Event.SENT_RST, side, 1 - side)
+        sender = np.where(log.cause[rows] == Event.SENT_RST, side, 1 - side)
         known = log.conduct["reset"][2 * conn + sender].astype(np.int64) - 1
         told = self.told_resets
         had_closed, peer_had_closed = told.sender_had_closed[known], told.peer_had_closed[known]
@@ -205,8 +210,8 @@ class Facts:
 
     def _endings(self, causes: tuple[Event, ...], states: tuple[State, ...]) -> np.ndarray:
         """The transitions to CLOSE by one of ``causes`` from one of ``states``, as indices."""
-        rows = np.flatnonzero(np.isin(self._cause, causes))
-        held = (self.log.state[rows] == State.CLOSE) & np.isin(self.log.previous[rows], states)
+        rows = np.sort(np.concatenate([np.flatnonzero(self.log.cause == cause) for cause in causes]))
+        held = (self.log.state[rows] == State.CLOSE) & np.isin(self.log.states_before(rows), states)
         return np.extract(held, rows)
 
     @cached_property
@@ -214,9 +219,15 @@ class Facts:
         """All RSTs, told apart."""
         return Resets(self.log)
 
-    @cached_property
-    def _cause(self) -> np.ndarray:
-        return np.ascontiguousarray(self.log.transitions["cause"])
+
+def both(pairs: np.ndarray) -> np.ndarray:
+    """Whether it holds of both sides: bool of shape (connections, 2) to one per connection."""
+    return np.asarray(pairs[:, Side.CLIENT] & pairs[:, Side.SERVER])
+
+
+def either(pairs: np.ndarray) -> np.ndarray:
+    """Whether it holds of any of the two sides."""
+    return np.asarray(pairs[:, Side.CLIENT] | pairs[:, Side.SERVER])
 
 
 def client(pairs: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class Listening(NamedTuple):
 def listening(log: Log) -> Listening:
     """The changes of every endpoint, each other than the one before it."""
     answers, refused = _answers(log), refusals(log)
-    sides = log.side_of_row[np.concatenate((answers, refused))]
+    sides = log.sides_of(np.concatenate((answers, refused)))
     sides[len(answers) :] ^= 1  # the client's row tells of the server
     time = log.transitions["start"][np.concatenate((answers, refused))]
     begins = np.arange(len(sides)) < len(answers)
@@ -39,15 +39,15 @@ def listening(log: Log) -> Listening:
 
 def _answers(log: Log) -> np.ndarray:
     """The transitions that a SYN-ACK made, of sides that had not sent a SYN themselves."""
-    sent = np.flatnonzero(log.transitions["cause"] == Event.SENT_SYN_ACK)
-    held = (log.state[sent] == State.SYN_RECV) & (log.previous[sent] != State.SYN_SENT)
+    sent = np.flatnonzero(log.cause == Event.SENT_SYN_ACK)
+    held = (log.state[sent] == State.SYN_RECV) & (log.states_before(sent) != State.SYN_SENT)
     return np.extract(held, sent)
 
 
 def refusals(log: Log) -> np.ndarray:
     """The clients' transitions that a RST to their SYN made."""
-    reset = np.flatnonzero(log.transitions["cause"] == Event.RECEIVED_RST)
-    held = (log.previous[reset] == State.SYN_SENT) & (log.transitions["side"][reset] == Side.CLIENT)
+    reset = np.flatnonzero(log.cause == Event.RECEIVED_RST)
+    held = (log.states_before(reset) == State.SYN_SENT) & (log.transitions["side"][reset] == Side.CLIENT)
     return np.extract(held, reset)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.reports.addresses import Addresses
+from tcpstates.reports.columns import blocks, columns
 from tcpstates.reports.places import Places
 from tcpstates.schema import CONDUCT, LOSSES, NO_TIME, RESETS
 from tcpstates.states import State
@@ -16,6 +17,10 @@ from tcpstates.states import State
 LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOSE, State.LISTEN))
 #: The states that a side passes through after the first FIN.
 CLOSING_STATES = tuple(state for state in LIVE if state > State.ESTABLISHED)
+
+
+#: The fields of ``sides`` by which verdicts and patterns begin to tell connections apart.
+_OFTEN_ASKED = ("frames", "duplicates", "syns", "syn_acks", "rsts", "icmp_errors")
 
 
 def bit_set(*states: State) -> int:
@@ -69,7 +74,23 @@ class Log:
     @cached_property
     def state(self) -> np.ndarray:
         """uint8 per transition: the state it leads to."""
-        return np.ascontiguousarray(self.transitions["state"])
+        return self._changes["state"]
+
+    @cached_property
+    def cause(self) -> np.ndarray:
+        """uint8 per transition: its ``Event``."""
+        return self._changes["cause"]
+
+    @cached_property
+    def is_last(self) -> np.ndarray:
+        """Per transition, whether the side stayed in that state until the end of the capture."""
+        last, side = np.ones(len(self.transitions), bool), self._changes["side"]
+        np.not_equal(side[1:], side[:-1], out=last[:-1])  # each side has a row, so that they alternate
+        return last
+
+    @cached_property
+    def _changes(self) -> dict[str, np.ndarray]:
+        return columns(self.transitions, "side", "state", "cause")
 
     @cached_property
     def side_of_row(self) -> np.ndarray:
@@ -81,15 +102,39 @@ class Log:
     @cached_property
     def first_rows(self) -> np.ndarray:
         """int64 per side: its first transition."""
-        if not len(self.transitions):
-            return np.empty(0, np.int64)
-        change = np.flatnonzero(self.side_of_row[1:] != self.side_of_row[:-1]) + 1
-        return np.concatenate(([0], change))
+        return np.append(0, self.last_rows + 1)[: len(self.last_rows)]
 
     @cached_property
     def last_rows(self) -> np.ndarray:
         """int64 per side: its last transition."""
-        return np.append(self.first_rows[1:], len(self.transitions))[: len(self.first_rows)] - 1
+        return np.flatnonzero(self.is_last)
+
+    def sides_of(self, rows: np.ndarray) -> np.ndarray:
+        """int64: whose these transitions are, as ``side_of_row`` has it of all of them."""
+        return np.asarray(self.transitions["conn"][rows] * np.int64(2) + self._changes["side"][rows])
+
+    def ends_of(self, rows: np.ndarray) -> np.ndarray:
+        """int64: the ``row_ends`` of these transitions."""
+        following = np.minimum(rows + 1, len(self.transitions) - 1)
+        return np.where(self.is_last[rows], self.end, self.transitions["start"][following])
+
+    def rows_of(self, sides: np.ndarray) -> np.ndarray:
+        """int64: all transitions of these sides, one side after the other."""
+        first, count = self.first_rows[sides], self.last_rows[sides] - self.first_rows[sides] + 1
+        before = np.cumsum(count) - count
+        return np.repeat(first - before, count) + np.arange(int(count.sum()))
+
+    def slow_stays(self, states: int, over: int) -> np.ndarray:
+        """int64: the transitions to a set of states that lasted longer than ``over`` ns, or until the end."""
+        slow, start = self.is_last.copy(), self.transitions["start"]
+        for block in blocks(len(slow) - 1):
+            slow[block] |= start[1:][block] - start[:-1][block] > over
+        slow &= self._bits & np.uint16(states) != 0
+        return np.flatnonzero(slow)
+
+    def states_before(self, rows: np.ndarray) -> np.ndarray:
+        """uint8: the states that these transitions lead from, UNKNOWN for a side's first."""
+        return np.where(self.is_last[rows - 1], np.uint8(State.UNKNOWN), self.state[rows - 1])
 
     @cached_property
     def row_ends(self) -> np.ndarray:
@@ -112,14 +157,6 @@ class Log:
         return np.asarray(np.maximum(begins, np.minimum(ends, self.end)))
 
     @cached_property
-    def previous(self) -> np.ndarray:
-        """uint8 per transition: the state that it leads from, UNKNOWN for a side's first."""
-        previous = np.empty(len(self.transitions), np.uint8)
-        previous[1:] = self.state[:-1]
-        previous[self.first_rows] = State.UNKNOWN
-        return previous
-
-    @cached_property
     def final(self) -> np.ndarray:
         """uint8 of shape (connections, 2): the state at the end of the capture."""
         return np.reshape(self.state[self.last_rows], (-1, 2))
@@ -129,13 +166,23 @@ class Log:
         """uint16 of shape (connections, 2): the states that a side was ever in, one bit each."""
         if not len(self.first_rows):
             return np.empty((0, 2), np.uint16)
-        bits = np.left_shift(np.uint16(1), self.state, dtype=np.uint16)
-        return np.bitwise_or.reduceat(bits, self.first_rows).reshape(-1, 2)
+        return np.bitwise_or.reduceat(self._bits, self.first_rows).reshape(-1, 2)
+
+    @cached_property
+    def finally_in(self) -> np.ndarray:
+        """uint16 of shape (connections, 2): the bit of the state at the end of the capture."""
+        return np.reshape(self._bits[self.last_rows], (-1, 2))
+
+    @cached_property
+    def _bits(self) -> np.ndarray:
+        """uint16 per transition: the state it leads to, as a set of one."""
+        bits: np.ndarray = np.left_shift(np.uint16(1), self.state, dtype=np.uint16)
+        return bits
 
     @cached_property
     def addresses(self) -> Addresses:
         """Every side's address, as codes into the capture's unique ones."""
-        return Addresses.of(self.sides["addr_hi"], self.sides["addr_lo"])
+        return Addresses.of(*columns(self.sides, "addr_hi", "addr_lo").values())
 
     @cached_property
     def places(self) -> Places:
@@ -148,4 +195,9 @@ class Log:
 
     def per_side(self, name: str) -> np.ndarray:
         """A field of ``sides``, of shape (connections, 2)."""
-        return np.reshape(self.sides[name], (-1, 2))
+        values = self._often_asked[name] if name in _OFTEN_ASKED else self.sides[name]
+        return np.reshape(values, (-1, 2))
+
+    @cached_property
+    def _often_asked(self) -> dict[str, np.ndarray]:
+        return columns(self.sides, *_OFTEN_ASKED)

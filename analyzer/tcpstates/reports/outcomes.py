@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tcpstates.reports.facts import Endings, Facts, Silences, Stays, client, server
+from tcpstates.reports.facts import Endings, Facts, Silences, Stays, both, client, either, server
 from tcpstates.reports.log import CLOSING_STATES, LIVE
 from tcpstates.reports.strangers import is_gone, scanned
 from tcpstates.reports.thresholds import NO_ANSWER_AFTER, VANISHED_AFTER
@@ -51,13 +51,14 @@ class Verdict(NamedTuple):
     """The connections that a rule applies to, and what it says of them: one value for each, or one for all.
 
     ``since`` is when the matter began, ``lasted`` for how long it went on (ns), ``lasts`` whether it did
-    still when the capture ended. Of a connection that is listed twice the last entry counts.
+    still when the capture ended; None where the matter is the whole connection. Of one that is listed twice
+    the last entry counts.
     """
 
     conn: np.ndarray
     culprit: np.ndarray | int
-    since: np.ndarray
-    lasted: np.ndarray
+    since: np.ndarray | None = None
+    lasted: np.ndarray | None = None
     lasts: np.ndarray | bool = False
 
 
@@ -115,7 +116,8 @@ def _decide(result: Outcomes, name: str, verdict: Verdict, new: np.ndarray) -> N
     result.severity[conn] = SEVERITIES.index(SEVERITY[name])
     for field in ("culprit", "since", "lasted", "lasts"):
         value = getattr(verdict, field)
-        getattr(result, field)[conn] = value[new] if isinstance(value, np.ndarray) else value
+        if value is not None:
+            getattr(result, field)[conn] = value[new] if isinstance(value, np.ndarray) else value
 
 
 Rule = Callable[[Facts], Verdict]
@@ -123,7 +125,7 @@ Rule = Callable[[Facts], Verdict]
 
 def _scan(facts: Facts) -> Verdict:
     """Only segments that no socket sends, or one of many ports that were only tried."""
-    return _over_its_life(facts, (facts.log.connections["probe"] != 0) | scanned(facts), CLIENT)
+    return _over_its_life((facts.log.connections["probe"] != 0) | scanned(facts), CLIENT)
 
 
 def _refused(facts: Facts) -> Verdict:
@@ -150,20 +152,20 @@ def _no_answer(facts: Facts) -> Verdict:
     fruitless = long | (attempts.whole & (repeated | given_up)[attempts.conn])
     stays = attempts.where(~answered[attempts.conn] & fruitless)
     # A listener that keeps other handshakes waiting has a full queue, and drops SYNs for it
-    waiting = facts.endpoints[2 * _kept_waiting(facts).conn + Side.SERVER]
-    queue_full = np.isin(facts.endpoints[2 * stays.conn + Side.SERVER], waiting)
+    waiting = facts.services[_kept_waiting(facts).conn]
+    queue_full = np.isin(facts.services[stays.conn], waiting)
     return _over_stays(stays, np.where(queue_full, SERVER, NETWORK))
 
 
 def _half_open(facts: Facts) -> Verdict:
     """A handshake that stays undone: the client does not acknowledge, or the server does not take it."""
     stays = facts.half_open
-    return _over_stays(stays, np.where(client(facts.acknowledges)[stays.conn], SERVER, CLIENT))
+    return _over_stays(stays, np.where(facts.acknowledges(2 * stays.conn), SERVER, CLIENT))
 
 
 def _kept_waiting(facts: Facts) -> Stays:
     """The half-open connections that the client completed, as far as it could."""
-    return facts.half_open.where(client(facts.acknowledges)[facts.half_open.conn])
+    return facts.half_open.where(facts.acknowledges(2 * facts.half_open.conn))
 
 
 def _timed_out(facts: Facts) -> Verdict:
@@ -177,7 +179,7 @@ def _stuck(state: State, actor_is_peer: bool) -> Rule:
 
     def rule(facts: Facts) -> Verdict:
         threshold = facts.stuck_after[state]
-        stays = facts.stays(state, over=threshold, actor_is_peer=actor_is_peer)
+        stays = facts.slow_stays(state, actor_is_peer=actor_is_peer)
         # Of a side that the capture never shows, nothing can be said to be missing
         heard = facts.heard[stays.conn, stays.side ^ actor_is_peer]
         stuck = stays.where((stays.waited > threshold) & heard)
@@ -226,24 +228,23 @@ def _peer_vanished(facts: Facts) -> Verdict:
 
 def _closed(facts: Facts) -> Verdict:
     """Both sides are done, and it was a FIN that ended them."""
-    done = facts.finally_in(State.CLOSE, State.TIME_WAIT).all(axis=1)
-    return _over_its_life(facts, done & facts.ever(*CLOSING_STATES).any(axis=1), NOBODY)
+    done = both(facts.finally_in(State.CLOSE, State.TIME_WAIT))
+    return _over_its_life(done & either(facts.ever(*CLOSING_STATES)), NOBODY)
 
 
 def _closing(facts: Facts) -> Verdict:
     """A side has sent or received a FIN, and is not done yet."""
     under_way = tuple(state for state in CLOSING_STATES if state != State.TIME_WAIT)
-    return _over_its_life(facts, facts.finally_in(*under_way).any(axis=1), NOBODY)
+    return _over_its_life(either(facts.finally_in(*under_way)), NOBODY)
 
 
 def _open(facts: Facts) -> Verdict:
     """A side is alive, opening included."""
-    return _over_its_life(facts, facts.finally_in(*LIVE).any(axis=1), NOBODY)
+    return _over_its_life(either(facts.finally_in(*LIVE)), NOBODY)
 
 
-def _over_its_life(facts: Facts, applies: Any, culprit: int) -> Verdict:
-    conn = np.flatnonzero(applies)
-    return Verdict(conn, culprit, facts.start[conn], facts.duration[conn])
+def _over_its_life(applies: Any, culprit: int) -> Verdict:
+    return Verdict(np.flatnonzero(applies), culprit)
 
 
 def _over_stays(stays: Stays, culprit: np.ndarray | int) -> Verdict:

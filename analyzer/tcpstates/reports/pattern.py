@@ -10,6 +10,7 @@ import numpy as np
 
 from tcpstates.reports.facts import Facts, client, server
 from tcpstates.reports.listeners import refusals
+from tcpstates.reports.ranking import changes, ranked
 
 
 class Pattern(NamedTuple):
@@ -61,7 +62,7 @@ class Traffic:
     @cached_property
     def endpoint(self) -> np.ndarray:
         """A key of the server and its port."""
-        return self.facts.endpoints[1::2]
+        return self.facts.services
 
     @cached_property
     def attempted(self) -> np.ndarray:
@@ -81,17 +82,20 @@ class Traffic:
         return refused
 
     @cached_property
-    def records(self) -> np.ndarray:
-        """int64, shape (connections, 2): frames of the side, without the capture's duplicates."""
-        frames = self.log.per_side("frames").astype(np.int64)
-        return np.asarray(np.maximum(frames - self.log.per_side("duplicates"), 0))
+    def tried(self) -> np.ndarray:
+        """bool: by a SYN of the client, or by a segment that no socket sends."""
+        return np.asarray(self.attempted | (self.log.connections["probe"] != 0))
+
+    def counts(self, name: str, conn: np.ndarray) -> np.ndarray:
+        """int64, shape (connections of ``conn``, 2): a count of ``log.sides``, to reckon with."""
+        return np.asarray(self.log.per_side(name)[conn], np.int64)
+
+    def talk(self, conn: np.ndarray) -> np.ndarray:
+        """int64 per connection of ``conn``: frames but the capture's duplicates, SYN, SYN-ACK and RST."""
+        others = sum(self.counts(name, conn) for name in ("duplicates", "syns", "syn_acks", "rsts"))
+        return np.asarray(np.maximum(self.counts("frames", conn) - others, 0).sum(axis=1))
 
     @cached_property
-    def talk(self) -> np.ndarray:
-        """int64, shape (connections, 2): ``records`` other than SYN, SYN-ACK and RST."""
-        control = sum(self.log.per_side(name).astype(np.int64) for name in ("syns", "syn_acks", "rsts"))
-        return np.asarray(np.maximum(self.records - control, 0))
-
     def age(self) -> np.ndarray:
         """int64: from the connection's first frame to the end of what is known of it, ns."""
         return np.asarray(self.log.known_until - self.start)
@@ -101,31 +105,36 @@ def crowds(keys: np.ndarray, at_least: int) -> Iterator[np.ndarray]:
     """The positions in ``keys`` of each key that occurs ``at_least`` times, in their order."""
     order = ranked(keys)
     ordered = keys[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    starts = np.flatnonzero(changes(ordered))
     ends = np.append(starts[1:], len(ordered))
     for chosen in np.flatnonzero(ends - starts >= at_least).tolist():
         yield order[starts[chosen] : ends[chosen]]
 
 
-def ranked(keys: np.ndarray) -> np.ndarray:
-    """The positions in ``keys`` (int64) by key, then in their order: a stable argsort in half the time."""
-    order = np.argsort(keys)
-    ordered = keys[order]
-    group = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(order)])
-    return np.asarray(np.sort(group << 32 | order) & 0xFFFFFFFF)
-
-
 class Lookup:
-    """Finds the ones of ``conn`` that have a key, without a look at all of them."""
+    """Finds the ones of ``chosen`` that have a key; nothing is sorted until the first is asked for.
 
-    def __init__(self, keys: np.ndarray, conn: np.ndarray) -> None:
-        order = ranked(keys[conn])
-        self._conn, self._keys = conn[order], keys[conn][order]
+    Parameters
+    ----------
+    keys : int64.
+    chosen : bool per key; all if None.
+    """
+
+    def __init__(self, keys: np.ndarray, chosen: np.ndarray | None = None) -> None:
+        self._keys, self._chosen = keys, chosen
 
     def of(self, key: int) -> np.ndarray:
-        """The connections with ``key``, in their order."""
-        first, last = np.searchsorted(self._keys, (key, key + 1))
-        return np.asarray(self._conn[first:last])
+        """The positions of ``key``, in their order."""
+        positions, keys = self._sorted
+        first, last = np.searchsorted(keys, (key, key + 1))
+        return np.asarray(positions[first:last])
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        positions = np.arange(len(self._keys)) if self._chosen is None else np.flatnonzero(self._chosen)
+        keys = self._keys[positions]
+        order = ranked(keys)
+        return positions[order], keys[order]
 
 
 def peak(starts: np.ndarray, ends: np.ndarray) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tcpstates.reports.facts import either
 from tcpstates.reports.pattern import Pattern, Traffic, pattern_of
 from tcpstates.reports.wording import counted
 from tcpstates.states import Side
@@ -17,15 +18,18 @@ ONE_WAY_SHARE = 0.2
 
 def one_way(traffic: Traffic) -> Iterator[Pattern]:
     """Connections of which only one side's frames were captured, though it goes on as if it were answered."""
-    talk, heard = traffic.talk, traffic.facts.heard
-    worth = talk.sum(axis=1) >= ONE_WAY_SEGMENTS
-    silent = worth[:, None] & ~heard
-    conn = np.flatnonzero(silent.any(axis=1))
-    share = len(conn) / max(int(worth.sum()), 1)
-    if not len(conn) or share < ONE_WAY_SHARE:
+    silent = ~traffic.facts.heard
+    conn = _worth(traffic, np.flatnonzero(either(silent)))
+    if not len(conn):
         return
-    missing = silent[conn].sum(axis=0)
-    yield _one_way(traffic, conn, int(worth.sum()), missing)
+    worth = len(_worth(traffic, np.arange(len(silent))))
+    if len(conn) / worth >= ONE_WAY_SHARE:
+        yield _one_way(traffic, conn, worth, silent[conn].sum(axis=0))
+
+
+def _worth(traffic: Traffic, conn: np.ndarray) -> np.ndarray:
+    """Those connections of ``conn`` that say enough to tell by them."""
+    return conn[traffic.talk(conn) >= ONE_WAY_SEGMENTS]
 
 
 def _one_way(traffic: Traffic, conn: np.ndarray, worth: int, missing: np.ndarray) -> Pattern:

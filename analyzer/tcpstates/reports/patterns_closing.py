@@ -9,6 +9,7 @@ import numpy as np
 from tcpstates.reports.checks import check, on_host
 from tcpstates.reports.facts import Stays
 from tcpstates.reports.pattern import Pattern, Traffic, crowds, pattern_of, peak, server_of
+from tcpstates.reports.ranking import coded
 from tcpstates.reports.when import SECOND
 from tcpstates.reports.wording import clock, duration, figure
 from tcpstates.schema import NO_TIME
@@ -46,7 +47,9 @@ def _leaks_in(
     traffic: Traffic, state: State, among: np.ndarray | None, *, actor_is_peer: bool
 ) -> Iterator[Pattern]:
     facts = traffic.facts
-    stays = facts.stays(state, among=among, actor_is_peer=actor_is_peer)
+    stays = facts.slow_stays(state, actor_is_peer=actor_is_peer)
+    if among is not None:
+        stays = stays.where(among[stays.conn, stays.side])
     heard = facts.heard[stays.conn, stays.side ^ actor_is_peer]
     stays = stays.where(heard & (stays.lasts | (stays.waited > facts.stuck_after[state])))
     for rows in crowds(traffic.endpoint[stays.conn] * 2 + stays.side, LEAK_AT_LEAST):
@@ -66,13 +69,13 @@ def _only_grows(stays: Stays, closed_late: np.ndarray, threshold: int) -> bool:
     """Whether sockets got stuck all the time, and hardly one was closed."""
     if len(closed_late):  # an application that closes after minutes leaks only what is left much longer
         threshold = max(threshold, 2 * int(np.median(closed_late)))
-    stuck = stays.where(stays.waited > threshold)
-    kept = stuck.since[stuck.lasts]
-    if len(kept) < LEAK_AT_LEAST or len(kept) < LEAK_NEVER_CLOSED * len(stuck.since):
+    stuck = stays.waited > threshold
+    kept = stays.since[stuck & stays.lasts]
+    if len(kept) < LEAK_AT_LEAST or len(kept) < LEAK_NEVER_CLOSED * np.count_nonzero(stuck):
         return False
-    span = max(int(np.ptp(kept)), 1)
-    fifths = np.minimum((kept - kept.min()) * 5 // span, 4)
-    return len(np.unique(fifths)) >= LEAK_PARTS
+    first, last = kept.min(), kept.max()
+    fifths = np.minimum((kept - first) * 5 // max(int(last - first), 1), 4)
+    return len(np.flatnonzero(np.bincount(fifths))) >= LEAK_PARTS
 
 
 def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer: bool) -> Pattern:
@@ -118,8 +121,10 @@ def _outlook(since: np.ndarray, a_minute: float, end: int) -> str:
 def port_exhaustion(traffic: Traffic) -> Iterator[Pattern]:
     """So many sockets between one client and one server that the client's ephemeral ports run out."""
     fewest = int(PORTS_IN_USE * min(last - first + 1 for first, last in PORT_RANGES))
-    endpoints, numbers = np.unique(traffic.endpoint, return_inverse=True)
-    for conn in crowds(traffic.client * len(endpoints) + numbers, fewest):
+    busy = np.flatnonzero((np.bincount(traffic.client) >= fewest)[traffic.client])
+    endpoints, numbers = coded(traffic.endpoint[busy])
+    for rows in crowds(traffic.client[busy] * len(endpoints) + numbers, fewest):
+        conn = busy[rows]
         first_port, last_port = _port_range(traffic.log.sides["port"][2 * conn])
         ports = last_port - first_port + 1
         starts, ends = _lives(traffic, conn)
@@ -145,7 +150,7 @@ def _lives(traffic: Traffic, conn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _exhaustion(traffic: Traffic, conn: np.ndarray, ports: int, most: int, when: int) -> Pattern:
-    waiting = traffic.facts.stays(State.TIME_WAIT, among=_only(traffic, conn, Side.CLIENT))
+    waiting = traffic.facts.stays(State.TIME_WAIT, _only(traffic, conn, Side.CLIENT))
     at_peak = int(((waiting.since <= when) & (waiting.since + waiting.lasted > when)).sum())
     text = (
         f"At {clock(when)} UTC one client held {most:,} sockets to this server, {at_peak:,} of them in "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tcpstates.reports.checks import on_host
-from tcpstates.reports.facts import client, server
+from tcpstates.reports.facts import both, client, either, server
 from tcpstates.reports.pattern import Lookup, Pattern, Traffic, crowds, pattern_of, server_of
 from tcpstates.reports.when import SECOND
 from tcpstates.reports.wording import share
@@ -33,11 +33,10 @@ SCAN_AGE = 3 * SECOND
 
 def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
     """Half-open connections, by masses: SYNs that nobody means to follow up."""
-    syns = client(traffic.log.per_side("syns"))
-    alone = (syns == 1) & (client(traffic.records) == 1) & ~traffic.refused
+    alone = _alone(traffic)
     half_open = np.flatnonzero(alone & (traffic.log.end - traffic.start >= FLOOD_AGE))
-    doubtful = traffic.age() < FLOOD_AGE
-    others = np.flatnonzero(traffic.attempted & client(traffic.facts.completed) & ~alone)
+    doubtful = traffic.age < FLOOD_AGE
+    others = traffic.attempted & client(traffic.facts.completed) & ~alone
     completed = Lookup(traffic.endpoint, others)
     for rows in crowds(traffic.endpoint[half_open], FLOOD_AT_LEAST):
         conn = half_open[rows]
@@ -51,6 +50,13 @@ def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
         within = traffic.start[to_it] - begins
         if most >= FLOOD_AT_LEAST and most > ((within >= 0) & (within < FLOOD_WINDOW)).sum():
             yield _flood(traffic, conn, most, len(conn) - spared, len(to_it))
+
+
+def _alone(traffic: Traffic) -> np.ndarray:
+    """bool: the client's one SYN is all that it said, and was not refused."""
+    log = traffic.log
+    frames = client(log.per_side("frames")) - client(log.per_side("duplicates"))
+    return np.asarray((frames == 1) & (client(log.per_side("syns")) == 1) & ~traffic.refused)
 
 
 def _busiest(starts: np.ndarray) -> tuple[int, int]:
@@ -95,8 +101,8 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
     repeated_answer = (server(traffic.log.per_side("syn_acks")) > 1) & client(traffic.facts.completed)
     ignored = traffic.attempted & ~traffic.refused & (repeated_syn | repeated_answer)
     ignored = np.flatnonzero(ignored)
-    accepted = np.asarray(traffic.facts.completed.all(axis=1))
-    attempts = Lookup(traffic.endpoint, np.flatnonzero(traffic.attempted))
+    accepted = np.asarray(both(traffic.facts.completed))
+    attempts = Lookup(traffic.endpoint, traffic.attempted)
     for rows in crowds(traffic.endpoint[ignored], BACKLOG_AT_LEAST):
         conn = ignored[rows]
         to_it = attempts.of(traffic.endpoint[conn[0]])
@@ -113,11 +119,9 @@ def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
 
 def _loss(traffic: Traffic, conn: np.ndarray) -> float:
     """The share of the segments after the handshake that were sent again."""
-    log = traffic.log
-    repeats = sum(log.per_side(name)[conn].astype(np.int64) for name in ("syns", "syn_acks"))
-    repeats = np.maximum(repeats - 1, 0)
-    again = np.maximum(log.per_side("retransmits")[conn].astype(np.int64) - repeats, 0).sum()
-    return float(again / max(traffic.talk[conn].sum(), 1))
+    repeats = np.maximum(traffic.counts("syns", conn) + traffic.counts("syn_acks", conn) - 1, 0)
+    again = np.maximum(traffic.counts("retransmits", conn) - repeats, 0).sum()
+    return float(again / max(traffic.talk(conn).sum(), 1))
 
 
 def _overflow(traffic: Traffic, conn: np.ndarray, attempts: int, at_answer: int, loss: float) -> Pattern:
@@ -142,32 +146,32 @@ def _overflow(traffic: Traffic, conn: np.ndarray, attempts: int, at_answer: int,
 
 def scans(traffic: Traffic) -> Iterator[Pattern]:
     """Clients that try many ports of a host, or many hosts, and use what they find for nothing."""
-    tried = np.flatnonzero(traffic.attempted | (traffic.log.connections["probe"] != 0))
-    fruitless = _fruitless(traffic)[tried]
-    places = len(traffic.log.places.address)
-    by_host = traffic.client[tried] * places + traffic.server[tried]
-    by_port = traffic.client[tried] * (1 << 16) + traffic.server_port[tried]
-    port, host = traffic.server_port[tried], traffic.server[tried]
-    for name, keys, targets in (("port_scan", by_host, port), ("host_scan", by_port, host)):
-        for rows in crowds(keys, SCAN_AT_LEAST):
-            found = rows[fruitless[rows]]
-            if len(found) < SCAN_SHARE * len(rows):
+    fruitless, places = _fruitless(traffic), len(traffic.log.places.address)
+    by_host = traffic.client * places + traffic.server
+    by_port = (traffic.client << 16) + traffic.server_port
+    targets = (("port_scan", by_host, traffic.server_port), ("host_scan", by_port, traffic.server))
+    for name, keys, target in targets:
+        attempts = Lookup(keys, traffic.tried)
+        for rows in crowds(keys[fruitless], SCAN_AT_LEAST):
+            found = fruitless[rows]
+            if len(found) < SCAN_SHARE * len(attempts.of(keys[found[0]])):
                 continue
-            number = len(np.unique(targets[found]))
+            number = len(np.unique(target[found]))
             if number >= SCAN_AT_LEAST:
-                yield _scan(traffic, name, tried[found], number)
+                yield _scan(traffic, name, found, number)
 
 
 def _fruitless(traffic: Traffic) -> np.ndarray:
-    """bool: nothing came of the attempt, and no ordinary client made it."""
+    """The connections of which nothing came, and which no ordinary client attempted."""
     log = traffic.log
-    nothing_said = (log.per_side("bytes") == 0).all(axis=1) & (log.per_side("fins") == 0).all(axis=1)
-    reset = (log.per_side("rsts") > 0).any(axis=1)
+    reset = either(log.per_side("rsts") > 0)
     # Whoever means to connect repeats the SYN until the system gives up
-    given_up = ~traffic.facts.completed.any(axis=1) & (client(log.per_side("syns")) <= 2)
-    given_up &= traffic.age() >= SCAN_AGE
+    given_up = ~either(traffic.facts.completed) & (client(log.per_side("syns")) <= 2)
+    given_up &= traffic.age >= SCAN_AGE
     probe = log.connections["probe"] != 0
-    return np.asarray(probe | (nothing_said & (reset | given_up)))
+    conn = np.flatnonzero(traffic.tried & (probe | reset | given_up))
+    said_nothing = both((log.per_side("bytes")[conn] == 0) & (log.per_side("fins")[conn] == 0))
+    return np.extract(probe[conn] | said_nothing, conn)
 
 
 def _scan(traffic: Traffic, name: str, conn: np.ndarray, number: int) -> Pattern:

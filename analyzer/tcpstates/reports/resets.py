@@ -242,7 +242,7 @@ def _hops(ttl: np.ndarray) -> np.ndarray:
 def _met(log: Log, event: Event) -> np.ndarray:
     """Whether ``event`` changed the state of each side."""
     met = np.zeros(len(log.sides), bool)
-    met[log.side_of_row[log.transitions["cause"] == event]] = True
+    met[log.sides_of(np.flatnonzero(log.cause == event))] = True
     return met
 
 

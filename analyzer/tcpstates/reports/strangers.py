@@ -9,6 +9,7 @@ import numpy as np
 
 from tcpstates.reports.facts import Facts, client, server
 from tcpstates.reports.log import CLOSING_STATES
+from tcpstates.reports.ranking import coded
 from tcpstates.reports.thresholds import SCANNED_CLOSED_PORTS, SCANNED_PORTS, TRIED_WITHIN
 from tcpstates.states import Event, Side, State
 
@@ -24,19 +25,21 @@ def scanned(facts: Facts) -> np.ndarray:
     result = np.zeros(len(facts.start), bool)
     if len(tried) < SCANNED_PORTS:
         return result
-    hosts = _pairs(facts)
-    pair, of_pair = np.unique(hosts[tried], return_inverse=True)
+    pair, of_pair = coded(_pairs(facts, tried))
     ports = np.unique(of_pair << 16 | facts.log.sides["port"][2 * tried + Side.SERVER]) >> 16
     count = np.bincount(ports, minlength=len(pair))
     any_open = np.bincount(of_pair, reset[tried], minlength=len(pair)) > 0
     scans = pair[(count >= SCANNED_CLOSED_PORTS) | ((count >= SCANNED_PORTS) & any_open)]
-    return np.isin(hosts, scans) & (reset | refused | _unanswered(facts))
+    if len(scans):
+        tried = np.flatnonzero(reset | refused | _unanswered(facts))
+        result[tried] = np.isin(_pairs(facts, tried), scans)
+    return result
 
 
-def _pairs(facts: Facts) -> np.ndarray:
-    """int64 per connection: the same number for the same client and server, by address and tunnel."""
-    codes = np.reshape(facts.log.places.codes, (-1, 2))
-    return np.asarray(client(codes) * len(facts.log.places.address) + server(codes))
+def _pairs(facts: Facts, conn: np.ndarray) -> np.ndarray:
+    """int64 per connection of ``conn``: the same number for the same client and server, within tunnels."""
+    places = facts.log.places
+    return np.asarray(places.codes[2 * conn] * len(places.address) + places.codes[2 * conn + 1])
 
 
 def _reset_at_once(facts: Facts) -> np.ndarray:
@@ -44,9 +47,11 @@ def _reset_at_once(facts: Facts) -> np.ndarray:
     log, resets = facts.log, facts.resets
     result = np.zeros(len(facts.start), bool)
     quick = resets.time - facts.start[resets.conn] <= TRIED_WITHIN
-    result[resets.conn[quick & (resets.sender == Side.CLIENT) & ~resets.while_closing]] = True
-    silent = (client(log.per_side("bytes")) == 0) & (client(log.per_side("syns")) > 0)
-    return result & silent & (server(log.per_side("syn_acks")) > 0)
+    conn = resets.conn[quick & (resets.sender == Side.CLIENT) & ~resets.while_closing]
+    silent = log.sides["bytes"][2 * conn] == 0
+    opened = (client(log.per_side("syns"))[conn] > 0) & (server(log.per_side("syn_acks"))[conn] > 0)
+    result[conn[silent & opened]] = True
+    return result
 
 
 def _refused(facts: Facts) -> np.ndarray:
