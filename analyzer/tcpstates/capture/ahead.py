@@ -60,9 +60,11 @@ def decode(reader: CaptureReader, sorter: Sorter, frames: Decoder) -> Iterator[D
     waiting = np.empty(0, ICMP_ERRORS)
     for block in sorter.blocks(reader.blocks()):
         segments = frames.decode(block)
-        latest = segments["time"][-1] if len(segments) else NO_TIME
-        is_last = frames.errors["time"] >= latest
-        errors, waiting = np.concatenate((waiting, frames.errors[~is_last])), frames.errors[is_last]
+        errors, waiting = waiting, frames.errors
+        if len(waiting):
+            latest = segments["time"][-1] if len(segments) else NO_TIME
+            is_last = waiting["time"] >= latest
+            errors, waiting = np.concatenate((errors, waiting[~is_last])), waiting[is_last]
         yield Decoded(segments, errors, reader.bytes_read)
     if len(waiting):
         yield Decoded(np.empty(0, SEGMENTS), waiting, reader.bytes_read)

@@ -15,16 +15,17 @@ import numpy as np
 from tcpstates import schema
 from tcpstates.capture.blocks import Block
 from tcpstates.capture.formats import HEADER, scanner_for
-from tcpstates.capture.framing import Bytes, Status
+from tcpstates.capture.framing import PCAP_RECORD_HEADER, Bytes, Status
 from tcpstates.capture.merging import Merger
 from tcpstates.capture.streams import Source, open_stream, source_name
 from tcpstates.capture.watching import Watch
 from tcpstates.errors import CaptureError
 
-#: Bytes of a block. Small enough to stay in a processor's second cache until it is decoded.
-BLOCK_SIZE = 1 << 20
-#: Frames of a block at most: their rows have to stay there too.
-BLOCK_FRAMES = 1 << 13
+#: Bytes of a block, if so many are there. Small enough to stay in a processor's caches until it is decoded,
+#: large enough that what is done once for each block takes no time.
+BLOCK_SIZE = 1 << 21
+#: Frames of a block at most.
+BLOCK_FRAMES = 1 << 15
 #: Bytes of a file's first block: enough for its header and, as a rule, its first frame.
 _FIRST_SIZE = 1 << 16
 #: Bytes of a block where so many files overlap that larger ones would be too much.
@@ -187,7 +188,7 @@ class _File:
         if self._first is not None:
             yield self._first
         while True:
-            buffer, frames = self._buffer, np.empty(BLOCK_FRAMES, schema.FRAMES)
+            buffer, frames = self._buffer, np.empty(self._most_frames(), schema.FRAMES)
             count, status = self._scanner.scan(buffer, self._end, frames)
             self._frames_read += count
             if count:
@@ -195,6 +196,11 @@ class _File:
             if status is not Status.FULL and not (status is Status.INCOMPLETE and self._fill()):
                 break
         self._note_damage(status)
+
+    def _most_frames(self) -> int:
+        """How many frames there may be in what the scanner has not passed yet."""
+        bytes_left = max(self._end - self._scanner.position, 0)
+        return min(BLOCK_FRAMES, bytes_left // PCAP_RECORD_HEADER + 1)  # no format has smaller records
 
     def _fill(self) -> bool:
         """Read on; False at the end."""

@@ -53,6 +53,8 @@ class Merger:
 
     def blocks(self) -> Iterator[Block]:
         """The frames of all, in blocks."""
+        if len(self._waiting) == 1:  # nothing to merge
+            yield from self._waiting.pop().blocks()
         while self._enter():
             until = min(pending.latest for pending in self._open)
             if len(self._open) == 1:
