@@ -45,9 +45,7 @@ _INTERRUPTED = 130  # as a shell says of a process that Ctrl-C ended
 def main() -> None:
     """Run the command and exit with one of ``errors.ExitCode``; an error is one line on stderr."""
     _never_fail_to_encode()
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy's threads for matrices, which would wait busily
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's for matrices would wait, and busily
     gc.set_threshold(400_000)  # to load modules makes many objects, and no garbage
     try:
         status = cli.main(standalone_mode=False)
