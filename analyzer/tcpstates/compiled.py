@@ -22,9 +22,12 @@ from typing import Any, TypeVar, cast
 
 PACKAGE = Path(__file__).parent
 #: The sources that kernels are made of, and those that they import constants from.
-KERNEL_SOURCES = ("compiled.py", "schema.py", "states.py", "capture/*.py", "inference/*.py")
+KERNEL_SOURCES = ("compiled.py", "linking.py", "schema.py", "states.py", "capture/*.py", "inference/*.py")
 #: Compiled kernels that no process has used for so many seconds are deleted.
 _KEPT = 30 * 24 * 3600
+
+#: The versions of numba whose insides ``linking`` knows.
+_LINKED_WITH = "0.68."
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -40,27 +43,33 @@ def kernel(function: _Function) -> _Function:
     folder = cache_folder()
     outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
     try:
-        return numba.njit(cache=folder is not None, nogil=True, _nrt=False)(function)  # type: ignore[no-any-return]
+        return _jit(function, "KernelCompiler", cache=folder is not None)
     finally:
         numba.config.CACHE_DIR = outer
 
 
-#: What only kernels call needs no way in from Python: half of the time to compile.
+#: What only kernels call needs no way in from Python.
 _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def inner(function: _Function) -> _Function:
     """Compile ``function`` as a part of the kernels of its own file."""
-    import numba
-
-    return numba.njit(nogil=True, _nrt=False, **_NO_WRAPPERS)(function)  # type: ignore[no-any-return]
+    return _jit(function, "PartCompiler", **_NO_WRAPPERS)
 
 
 def inlined(function: _Function) -> _Function:
     """As ``inner``, for what is called many times per frame: never a call."""
+    return _jit(function, "PartCompiler", forceinline=True, **_NO_WRAPPERS)
+
+
+def _jit(function: _Function, compiler: str, **options: Any) -> _Function:
     import numba
 
-    return numba.njit(nogil=True, _nrt=False, forceinline=True, **_NO_WRAPPERS)(function)  # type: ignore[no-any-return]
+    if numba.__version__.startswith(_LINKED_WITH):
+        from tcpstates import linking
+
+        options["pipeline_class"] = getattr(linking, compiler)
+    return numba.njit(nogil=True, _nrt=False, **options)(function)  # type: ignore[no-any-return]
 
 
 @functools.cache
