@@ -1,11 +1,10 @@
-"""Numbers are ranked and coded as numpy's slower ways do it; fields come out as they are in the records."""
+"""Numbers are ranked and coded as numpy's slower ways do it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tcpstates.reports.columns import columns
 from tcpstates.reports.ranking import coded, ranked
 
 _SOME = np.random.default_rng(6).integers(0, 50, 1000)
@@ -31,15 +30,3 @@ def test_codes_tell_the_unique_ones_apart_in_order(keys: np.ndarray) -> None:
     assert unique.dtype == keys.dtype
     assert unique.tolist() == sorted(set(keys.tolist()))
     assert unique[codes].tolist() == keys.tolist()
-
-
-@pytest.mark.parametrize("count", (0, 1, 8192, 8193))
-def test_columns_are_the_fields_of_all_records(count: int) -> None:
-    records = np.zeros(count, [("time", "i8"), ("file", "i4"), ("side", "u1")])
-    records["time"], records["side"] = np.arange(count) << 40, np.arange(count) % 251
-    found = columns(records, "side", "time")
-    assert [(name, values.dtype) for name, values in found.items()] == [
-        ("side", np.uint8),
-        ("time", np.int64),
-    ]
-    assert all(values.tolist() == records[name].tolist() for name, values in found.items())

@@ -81,7 +81,6 @@ class Facts:
         self.log = log
         self.stuck_after = stuck_after
         self.start = np.ascontiguousarray(log.connections["start"])
-        self.duration = log.connections["end"] - self.start
 
     def ever(self, *states: State) -> np.ndarray:
         """Whether a side was ever in one of ``states``."""
@@ -94,12 +93,12 @@ class Facts:
     @cached_property
     def heard(self) -> np.ndarray:
         """Whether the capture holds any frame of that side."""
-        return self.log.per_side("frames") > 0
+        return self.log.up_to_255("frames") > 0
 
     @cached_property
     def unreachable(self) -> np.ndarray:
         """Whether the last ICMP error about a client's segments says that they cannot arrive."""
-        unreachable = client(self.log.per_side("icmp_errors")) > 0
+        unreachable = client(self.log.up_to_255("icmp_errors")) > 0
         conn = np.flatnonzero(unreachable)
         rows, is_ipv6 = self.log.sides[2 * conn], self.log.connections["version"][conn] == 6
         too_big = np.where(
@@ -148,7 +147,7 @@ class Facts:
     def half_open(self) -> Stays:
         """Stays in SYN_RECV that came to nothing, though they lasted or the SYN-ACK was repeated."""
         stays = self.stays(State.SYN_RECV, ~self.completed).of(Side.SERVER)
-        repeated = server(self.log.per_side("syn_acks")) > 1
+        repeated = server(self.log.up_to_255("syn_acks")) > 1
         return stays.where((stays.lasted >= HALF_OPEN_AFTER) | (repeated[stays.conn] & stays.whole))
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.reports.addresses import Addresses
-from tcpstates.reports.columns import blocks, columns
+from tcpstates.reports.columns import blocks, columns, counts
 from tcpstates.reports.places import Places
 from tcpstates.schema import CONDUCT, LOSSES, NO_TIME, RESETS
 from tcpstates.states import State
@@ -19,8 +19,9 @@ LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOS
 CLOSING_STATES = tuple(state for state in LIVE if state > State.ESTABLISHED)
 
 
-#: The fields of ``sides`` by which verdicts and patterns begin to tell connections apart.
-_OFTEN_ASKED = ("frames", "duplicates", "syns", "syn_acks", "rsts", "icmp_errors")
+def _bits(states: np.ndarray) -> np.ndarray:
+    """uint16 for each of ``states``: the set of that one, as ``bit_set`` makes it."""
+    return np.left_shift(np.uint16(1), states, dtype=np.uint16)  # type: ignore[no-any-return]
 
 
 def bit_set(*states: State) -> int:
@@ -84,13 +85,14 @@ class Log:
     @cached_property
     def is_last(self) -> np.ndarray:
         """Per transition, whether the side stayed in that state until the end of the capture."""
-        last, side = np.ones(len(self.transitions), bool), self._changes["side"]
-        np.not_equal(side[1:], side[:-1], out=last[:-1])  # each side has a row, so that they alternate
-        return last
+        return self._changes["is_last"]
 
     @cached_property
     def _changes(self) -> dict[str, np.ndarray]:
-        return columns(self.transitions, "side", "state", "cause")
+        found = columns(self.transitions, "side", "state", "cause")
+        side, last = found.pop("side"), np.ones(len(self.transitions), bool)
+        np.not_equal(side[1:], side[:-1], out=last[:-1])  # each side has a row, so that they alternate
+        return found | {"is_last": last}
 
     @cached_property
     def side_of_row(self) -> np.ndarray:
@@ -102,7 +104,7 @@ class Log:
     @cached_property
     def first_rows(self) -> np.ndarray:
         """int64 per side: its first transition."""
-        return np.append(0, self.last_rows + 1)[: len(self.last_rows)]
+        return self.first_rows_of(np.arange(len(self.last_rows)))
 
     @cached_property
     def last_rows(self) -> np.ndarray:
@@ -111,16 +113,21 @@ class Log:
 
     def sides_of(self, rows: np.ndarray) -> np.ndarray:
         """int64: whose these transitions are, as ``side_of_row`` has it of all of them."""
-        return np.asarray(self.transitions["conn"][rows] * np.int64(2) + self._changes["side"][rows])
+        return np.asarray(self.transitions["conn"][rows] * np.int64(2) + self.transitions["side"][rows])
 
     def ends_of(self, rows: np.ndarray) -> np.ndarray:
         """int64: the ``row_ends`` of these transitions."""
         following = np.minimum(rows + 1, len(self.transitions) - 1)
         return np.where(self.is_last[rows], self.end, self.transitions["start"][following])
 
+    def first_rows_of(self, sides: np.ndarray) -> np.ndarray:
+        """int64: the first transition of each of these sides."""
+        return np.where(sides > 0, self.last_rows[sides - 1] + 1, 0)
+
     def rows_of(self, sides: np.ndarray) -> np.ndarray:
         """int64: all transitions of these sides, one side after the other."""
-        first, count = self.first_rows[sides], self.last_rows[sides] - self.first_rows[sides] + 1
+        first = self.first_rows_of(sides)
+        count = self.last_rows[sides] + 1 - first
         before = np.cumsum(count) - count
         return np.repeat(first - before, count) + np.arange(int(count.sum()))
 
@@ -129,7 +136,8 @@ class Log:
         slow, start = self.is_last.copy(), self.transitions["start"]
         for block in blocks(len(slow) - 1):
             slow[block] |= start[1:][block] - start[:-1][block] > over
-        slow &= self._bits & np.uint16(states) != 0
+        for block in blocks(len(slow)):
+            slow[block] &= _bits(self.state[block]) & np.uint16(states) != 0
         return np.flatnonzero(slow)
 
     def states_before(self, rows: np.ndarray) -> np.ndarray:
@@ -164,25 +172,22 @@ class Log:
     @cached_property
     def ever(self) -> np.ndarray:
         """uint16 of shape (connections, 2): the states that a side was ever in, one bit each."""
-        if not len(self.first_rows):
-            return np.empty((0, 2), np.uint16)
-        return np.bitwise_or.reduceat(self._bits, self.first_rows).reshape(-1, 2)
+        ever = np.empty(len(self.last_rows), np.uint16)
+        for sides in blocks(len(ever)):
+            first = self.first_rows_of(np.arange(sides.start, sides.stop))
+            bits = _bits(self.state[first[0] : self.last_rows[sides.stop - 1] + 1])
+            np.bitwise_or.reduceat(bits, first - first[0], out=ever[sides])
+        return ever.reshape(-1, 2)
 
     @cached_property
     def finally_in(self) -> np.ndarray:
         """uint16 of shape (connections, 2): the bit of the state at the end of the capture."""
-        return np.reshape(self._bits[self.last_rows], (-1, 2))
-
-    @cached_property
-    def _bits(self) -> np.ndarray:
-        """uint16 per transition: the state it leads to, as a set of one."""
-        bits: np.ndarray = np.left_shift(np.uint16(1), self.state, dtype=np.uint16)
-        return bits
+        return _bits(self.final)
 
     @cached_property
     def addresses(self) -> Addresses:
         """Every side's address, as codes into the capture's unique ones."""
-        return Addresses.of(*columns(self.sides, "addr_hi", "addr_lo").values())
+        return Addresses.of(self.sides["addr_hi"], self.sides["addr_lo"])
 
     @cached_property
     def places(self) -> Places:
@@ -195,9 +200,12 @@ class Log:
 
     def per_side(self, name: str) -> np.ndarray:
         """A field of ``sides``, of shape (connections, 2)."""
-        values = self._often_asked[name] if name in _OFTEN_ASKED else self.sides[name]
-        return np.reshape(values, (-1, 2))
+        return np.reshape(self.sides[name], (-1, 2))
+
+    def up_to_255(self, name: str) -> np.ndarray:
+        """The same as uint8, of a count that verdicts often ask for; 255 stands for that or more."""
+        return np.reshape(self._counts[name], (-1, 2))
 
     @cached_property
-    def _often_asked(self) -> dict[str, np.ndarray]:
-        return columns(self.sides, *_OFTEN_ASKED)
+    def _counts(self) -> dict[str, np.ndarray]:
+        return counts(self.sides, "frames", "duplicates", "syns", "syn_acks", "rsts", "icmp_errors")

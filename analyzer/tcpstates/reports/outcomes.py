@@ -104,7 +104,7 @@ def _all_fragments(facts: Facts) -> Outcomes:
         culprit=np.full(count, NOBODY, np.int8),
         severity=np.full(count, SEVERITIES.index(SEVERITY["fragment"]), np.uint8),
         since=facts.start.copy(),
-        lasted=facts.duration.copy(),
+        lasted=facts.log.connections["end"] - facts.start,
         lasts=np.zeros(count, bool),
     )
 
@@ -146,7 +146,7 @@ def _no_answer(facts: Facts) -> Verdict:
     """A SYN that nothing answered, for long, repeatedly, or until the client gave up."""
     attempts = facts.attempts
     answered = server(facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES))
-    repeated = client(facts.log.per_side("syns")) > 1
+    repeated = client(facts.log.up_to_255("syns")) > 1
     given_up = client(facts.finally_in(State.CLOSE))
     long = attempts.lasted >= NO_ANSWER_AFTER
     fruitless = long | (attempts.whole & (repeated | given_up)[attempts.conn])

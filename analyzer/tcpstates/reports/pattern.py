@@ -67,12 +67,12 @@ class Traffic:
     @cached_property
     def attempted(self) -> np.ndarray:
         """bool: a SYN of the client was captured."""
-        return client(self.log.per_side("syns")) > 0
+        return client(self.log.up_to_255("syns")) > 0
 
     @cached_property
     def answered(self) -> np.ndarray:
         """bool: the server answered with a SYN-ACK."""
-        return server(self.log.per_side("syn_acks")) > 0
+        return server(self.log.up_to_255("syn_acks")) > 0
 
     @cached_property
     def refused(self) -> np.ndarray:

@@ -146,7 +146,7 @@ def _lives(traffic: Traffic, conn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     last = log.last_rows[side]
     gone = log.state[last] == State.CLOSE
     ends = np.where(gone, log.transitions["start"][last], log.end + 1)
-    return log.transitions["start"][log.first_rows[side]], ends
+    return log.transitions["start"][log.first_rows_of(side)], ends
 
 
 def _exhaustion(traffic: Traffic, conn: np.ndarray, ports: int, most: int, when: int) -> Pattern:

@@ -54,9 +54,11 @@ def syn_floods(traffic: Traffic) -> Iterator[Pattern]:
 
 def _alone(traffic: Traffic) -> np.ndarray:
     """bool: the client's one SYN is all that it said, and was not refused."""
-    log = traffic.log
-    frames = client(log.per_side("frames")) - client(log.per_side("duplicates"))
-    return np.asarray((frames == 1) & (client(log.per_side("syns")) == 1) & ~traffic.refused)
+    frames, copies, syns = (client(traffic.log.up_to_255(name)) for name in ("frames", "duplicates", "syns"))
+    alone = np.asarray((frames - copies <= 1) & (syns == 1) & ~traffic.refused)
+    conn = np.flatnonzero(alone)  # where there may be more than 255 of them, count
+    alone[conn] = client(traffic.counts("frames", conn) - traffic.counts("duplicates", conn)) == 1
+    return alone
 
 
 def _busiest(starts: np.ndarray) -> tuple[int, int]:
@@ -96,9 +98,9 @@ def _others(number: int) -> str:
 
 def backlog_overflows(traffic: Traffic) -> Iterator[Pattern]:
     """Listeners that ignore SYNs or final ACKs while they accept other connections: a queue is full."""
-    repeated_syn = client(traffic.log.per_side("syns")) > 1
+    repeated_syn = client(traffic.log.up_to_255("syns")) > 1
     # The handshake is complete on the wire, and yet the server repeats its SYN-ACK
-    repeated_answer = (server(traffic.log.per_side("syn_acks")) > 1) & client(traffic.facts.completed)
+    repeated_answer = (server(traffic.log.up_to_255("syn_acks")) > 1) & client(traffic.facts.completed)
     ignored = traffic.attempted & ~traffic.refused & (repeated_syn | repeated_answer)
     ignored = np.flatnonzero(ignored)
     accepted = np.asarray(both(traffic.facts.completed))
@@ -164,9 +166,9 @@ def scans(traffic: Traffic) -> Iterator[Pattern]:
 def _fruitless(traffic: Traffic) -> np.ndarray:
     """The connections of which nothing came, and which no ordinary client attempted."""
     log = traffic.log
-    reset = either(log.per_side("rsts") > 0)
+    reset = either(log.up_to_255("rsts") > 0)
     # Whoever means to connect repeats the SYN until the system gives up
-    given_up = ~either(traffic.facts.completed) & (client(log.per_side("syns")) <= 2)
+    given_up = ~either(traffic.facts.completed) & (client(log.up_to_255("syns")) <= 2)
     given_up &= traffic.age >= SCAN_AGE
     probe = log.connections["probe"] != 0
     conn = np.flatnonzero(traffic.tried & (probe | reset | given_up))

@@ -248,7 +248,7 @@ def _met(log: Log, event: Event) -> np.ndarray:
 
 def _state_before(log: Log, side: np.ndarray, time: np.ndarray) -> np.ndarray:
     """The state of each of ``side`` just before ``time``; its first one if that is later."""
-    row, last = log.first_rows[side], log.last_rows[side]
+    row, last = log.first_rows_of(side), log.last_rows[side]
     while True:
         following = np.minimum(row + 1, last)
         goes_on = (following > row) & (log.transitions["start"][following] < time)

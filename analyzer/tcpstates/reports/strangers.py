@@ -49,7 +49,7 @@ def _reset_at_once(facts: Facts) -> np.ndarray:
     quick = resets.time - facts.start[resets.conn] <= TRIED_WITHIN
     conn = resets.conn[quick & (resets.sender == Side.CLIENT) & ~resets.while_closing]
     silent = log.sides["bytes"][2 * conn] == 0
-    opened = (client(log.per_side("syns"))[conn] > 0) & (server(log.per_side("syn_acks"))[conn] > 0)
+    opened = (client(log.up_to_255("syns"))[conn] > 0) & (server(log.up_to_255("syn_acks"))[conn] > 0)
     result[conn[silent & opened]] = True
     return result
 
@@ -64,7 +64,7 @@ def _refused(facts: Facts) -> np.ndarray:
 
 def _unanswered(facts: Facts) -> np.ndarray:
     """Nothing ever came back for the SYN."""
-    tried = (client(facts.log.per_side("syns")) > 0) & ~server(facts.heard)
+    tried = (client(facts.log.up_to_255("syns")) > 0) & ~server(facts.heard)
     return tried & ~server(facts.ever(State.SYN_RECV, State.ESTABLISHED, *CLOSING_STATES))
 
 
