@@ -169,11 +169,12 @@ def pattern_of(
     span : since when, and until when; from the first to the last of the connections' starts if None.
     example : a connection to look at, the first of them if None.
     """
-    starts = traffic.start[conn]
-    first, last = (int(starts.min()), int(starts.max())) if span is None else span
+    if span is None:
+        starts = traffic.start[conn]
+        span = int(starts.min()), int(starts.max())
     return Pattern(
         name, severity, culprit, *at,
-        connections=len(conn), clients=len(np.unique(traffic.client[conn])), first=first, last=last,
+        connections=len(conn), clients=len(np.unique(traffic.client[conn])), first=span[0], last=span[1],
         measured=float(measured[0]), threshold=float(measured[1]), unit=measured[2],
         explanation=explanation, check=check, example=int(conn[0]) if example is None else example,
     )  # fmt: skip

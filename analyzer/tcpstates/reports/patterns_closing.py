@@ -46,43 +46,44 @@ def leaks(traffic: Traffic) -> Iterator[Pattern]:
 def _leaks_in(
     traffic: Traffic, state: State, among: np.ndarray | None, *, actor_is_peer: bool
 ) -> Iterator[Pattern]:
-    facts = traffic.facts
+    facts, threshold = traffic.facts, traffic.facts.stuck_after[state]
     stays = facts.slow_stays(state, actor_is_peer=actor_is_peer)
     if among is not None:
         stays = stays.where(among[stays.conn, stays.side])
     heard = facts.heard[stays.conn, stays.side ^ actor_is_peer]
-    stays = stays.where(heard & (stays.lasts | (stays.waited > facts.stuck_after[state])))
+    stays = stays.where(heard & (stays.lasts | (stays.waited > threshold)))
+    # Those that were closed by their side after all
+    late = ~stays.lasts & (stays.ended_by == Event.SENT_FIN) & (stays.waited > threshold)
     for rows in crowds(traffic.endpoint[stays.conn] * 2 + stays.side, LEAK_AT_LEAST):
-        group = stays.where(rows)
-        late = _closed_late(group, facts.stuck_after[state])
-        if _only_grows(group, late, facts.stuck_after[state]):
-            yield _leak(traffic, state, group.where(group.lasts), len(late), actor_is_peer)
+        closed_late = stays.waited[rows[late[rows]]]
+        if _only_grows(stays, rows, closed_late, threshold):
+            now = rows[stays.lasts[rows]]
+            yield _leak(traffic, state, stays, now, len(closed_late), actor_is_peer)
 
 
-def _closed_late(stays: Stays, threshold: int) -> np.ndarray:
-    """How long those waited that were closed by their side after all, ns."""
-    closed = ~stays.lasts & (stays.ended_by == Event.SENT_FIN) & (stays.waited > threshold)
-    return np.asarray(stays.waited[closed])
+def _only_grows(stays: Stays, rows: np.ndarray, closed_late: np.ndarray, threshold: int) -> bool:
+    """Whether sockets, the ``rows`` of ``stays``, got stuck all the time, and hardly one was closed.
 
-
-def _only_grows(stays: Stays, closed_late: np.ndarray, threshold: int) -> bool:
-    """Whether sockets got stuck all the time, and hardly one was closed."""
+    ``closed_late`` is how long those waited that were closed, ns.
+    """
     if len(closed_late):  # an application that closes after minutes leaks only what is left much longer
         threshold = max(threshold, 2 * int(np.median(closed_late)))
-    stuck = stays.waited > threshold
-    kept = stays.since[stuck & stays.lasts]
-    if len(kept) < LEAK_AT_LEAST or len(kept) < LEAK_NEVER_CLOSED * np.count_nonzero(stuck):
+    stuck = rows[stays.waited[rows] > threshold]
+    kept = stays.since[stuck[stays.lasts[stuck]]]
+    if len(kept) < LEAK_AT_LEAST or len(kept) < LEAK_NEVER_CLOSED * len(stuck):
         return False
     first, last = kept.min(), kept.max()
     fifths = np.minimum((kept - first) * 5 // max(int(last - first), 1), 4)
     return len(np.flatnonzero(np.bincount(fifths))) >= LEAK_PARTS
 
 
-def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer: bool) -> Pattern:
-    """The sockets ``now`` in ``state`` as a pattern; of earlier ones ``closed`` were closed, late."""
-    count, culprit = len(now.conn), Side(int(now.side[0]) ^ actor_is_peer)
-    order = np.argsort(now.since)
-    since = now.since[order]
+def _leak(
+    traffic: Traffic, state: State, stays: Stays, now: np.ndarray, closed: int, actor_is_peer: bool
+) -> Pattern:
+    """Those of ``stays`` that last as a pattern: the rows ``now``. Others, ``closed``, were closed late."""
+    count, culprit = len(now), Side(int(stays.side[now[0]]) ^ actor_is_peer)
+    now = now[np.argsort(stays.since[now])]
+    conn, since = stays.conn[now], stays.since[now]
     a_minute = (count - 1) * 60 * SECOND / max(int(since[-1] - since[0]), 1)
     where = f"on the {culprit.label}" if not actor_is_peer else f"because the {culprit.label} does not close"
     text = (
@@ -90,10 +91,10 @@ def _leak(traffic: Traffic, state: State, now: Stays, closed: int, actor_is_peer
         f"{_but_closed(closed)}"
         f"{_outlook(since, a_minute, traffic.log.end)}"
     )
-    host = traffic.log.host(traffic.server[now.conn[0]])
-    port = int(traffic.server_port[now.conn[0]])
+    host = traffic.log.host(traffic.server[conn[0]])
+    port = int(traffic.server_port[conn[0]])
     return pattern_of(
-        traffic, "leak", now.conn[order], at=server_of(traffic, now.conn), severity="error",
+        traffic, "leak", conn, at=server_of(traffic, conn), severity="error",
         culprit=culprit.label, measured=(count, LEAK_AT_LEAST, f"sockets in {state.name}"),
         explanation=text, check=check("stuck_close_wait", culprit.label, host, port),
         span=(int(since[0]), int(since[-1])),
