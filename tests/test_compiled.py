@@ -67,3 +67,19 @@ def test_no_kernel_is_compiled_twice() -> None:
     assert not list(folder.rglob("*.2.nbc"))  # a second signature
     again = subprocess.run(command, capture_output=True, check=True)
     assert b"compiling" not in again.stderr
+
+
+@pytest.mark.slow_without_jit
+def test_what_is_compiled_already_is_loaded_without_what_only_compiling_needs() -> None:
+    """Else each start would take as long again as importing numpy."""
+    if compiled.cache_folder() is None:
+        pytest.skip("no folder for compiled kernels")
+    script = (
+        "import sys, tcpstates; tcpstates.analyze(sys.argv[1], dialects=False);"
+        "print('numba.np.linalg' in sys.modules)"
+    )
+    for _ in range(2):  # the first one may have to compile
+        found = subprocess.run(
+            [sys.executable, "-c", script, DEMO], capture_output=True, check=True, text=True
+        )
+    assert found.stdout == "False\n"

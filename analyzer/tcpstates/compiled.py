@@ -22,11 +22,19 @@ from typing import Any, TypeVar, cast
 
 PACKAGE = Path(__file__).parent
 #: The sources that kernels are made of, and those that they import constants from.
-KERNEL_SOURCES = ("compiled.py", "linking.py", "schema.py", "states.py", "capture/*.py", "inference/*.py")
+KERNEL_SOURCES = (
+    "compiled.py",
+    "linking.py",
+    "loading.py",
+    "schema.py",
+    "states.py",
+    "capture/*.py",
+    "inference/*.py",
+)
 #: Compiled kernels that no process has used for so many seconds are deleted.
 _KEPT = 30 * 24 * 3600
 
-#: The versions of numba whose insides ``linking`` knows.
+#: The versions of numba whose insides ``linking`` and ``loading`` know.
 _LINKED_WITH = "0.68."
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -43,7 +51,12 @@ def kernel(function: _Function) -> _Function:
     folder = cache_folder()
     outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder or "")
     try:
-        return _jit(function, "KernelCompiler", cache=folder is not None)
+        made = _jit(function, "KernelCompiler", cache=folder is not None)
+        if folder is not None and _knows_numba() and not numba.config.DISABLE_JIT:
+            from tcpstates.loading import KernelCache
+
+            cast(Any, made)._cache = KernelCache(function)
+        return made
     finally:
         numba.config.CACHE_DIR = outer
 
@@ -65,11 +78,17 @@ def inlined(function: _Function) -> _Function:
 def _jit(function: _Function, compiler: str, **options: Any) -> _Function:
     import numba
 
-    if numba.__version__.startswith(_LINKED_WITH):
+    if _knows_numba():
         from tcpstates import linking
 
         options["pipeline_class"] = getattr(linking, compiler)
     return numba.njit(nogil=True, _nrt=False, **options)(function)  # type: ignore[no-any-return]
+
+
+def _knows_numba() -> bool:
+    import numba
+
+    return bool(numba.__version__.startswith(_LINKED_WITH))
 
 
 @functools.cache
