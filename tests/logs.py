@@ -61,7 +61,7 @@ class LogBuilder:
         sides = enumerate((client, server))
         rows = [self._row(conn, side, text) for side, states in sides for text in states.split(",")]
         start, end = rows[0]["start"], max(row["start"] for row in rows)
-        connection = _zero(CONNECTIONS, start=start, end=end if last is None else at(last), older=-1)
+        connection = _zero(CONNECTIONS, start=start, end=end if last is None else at(last))
         connection["version"] = ip_address(_split(endpoints[0])[0]).version
         connection["first_frame"], connection["last_frame"] = 10 * conn + 1, 10 * conn + 10
         self._connections.append(_set(connection, fields))

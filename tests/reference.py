@@ -49,15 +49,14 @@ class Reference:
         self.connections: list[Connection] = []
         self.stray_errors = 0
         self.newest: dict[Pair, Connection] = {}  # that is not forgotten
-        self.last: dict[Pair, Connection] = {}  # the same, or the last one that was
 
     def take(self, segment: Segment) -> None:
         pair = frozenset((segment.source, segment.target))
         newest = self._remembered(pair, segment.time)
         connection = self._owner(newest, segment)
         if connection is None:
-            connection = opened(segment, self.last.get(pair), newest)
-            self.newest[pair] = self.last[pair] = connection
+            connection = opened(segment, newest)
+            self.newest[pair] = connection
             self.connections.append(connection)
         if segment.has(SYN) and connection.before:
             self._end_old_socket(connection.before, segment)
@@ -92,7 +91,7 @@ class Reference:
             connection.before = before
         newest = kept[0] if kept else rest
         if newest:
-            self.newest[pair] = self.last[pair] = newest
+            self.newest[pair] = newest
         else:
             del self.newest[pair]
         return newest
@@ -207,7 +206,7 @@ def _claims_other(connection: Connection, x: Side, y: Side, segment: Segment) ->
     return distance(segment.ack, y.snd_nxt) <= NEAR
 
 
-def opened(segment: Segment, older: Connection | None, before: Connection | None) -> Connection:
+def opened(segment: Segment, before: Connection | None) -> Connection:
     """A new connection, its sides as they began."""
     x, y = (Side(key, segment.tunnel) for key in (segment.source, segment.target))
     for side in (x, y):
@@ -221,9 +220,7 @@ def opened(segment: Segment, older: Connection | None, before: Connection | None
     client, server = (x, y) if _sent_by_client(segment) else (y, x)
     handshake = segment.flags & (SYN | FIN | RST) == SYN
     probe = not segment.flags & (SYN | ACK | RST) or segment.flags & (SYN | FIN) == SYN | FIN
-    return Connection(
-        client, server, handshake, probe, segment.tunnel, segment.time, segment.frame, older, before
-    )
+    return Connection(client, server, handshake, probe, segment.tunnel, segment.time, segment.frame, before)
 
 
 def _initial_state(segment: Segment) -> State:

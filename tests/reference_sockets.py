@@ -451,7 +451,6 @@ class Connection:
     tunnel: int
     start: int
     first_frame: int
-    older: Connection | None = None
     before: Connection | None = None
     end: int = NO_TIME
     last_frame: int = 0

@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "connection": CONTRACT | {"reports", "show"},
     "distributed": CONTRACT | {"capture", "inference", "reports", "rereading"},
     "analysis": CONTRACT
-    | {"connection", "capture", "distributed", "inference", "reports", "rereading", "show"},
+    | {"connection", "capture", "distributed", "inference", "inferring", "reports", "rereading", "show"},
+    "inferring": CONTRACT | {"capture", "inference", "reports", "rereading", "shelf"},
+    "shelf": CONTRACT | {"inference"},
     "archive": CONTRACT | {"inference", "reports"},
     "drops": CONTRACT | {"reports"},
     "session": CONTRACT | {"analysis", "archive", "capture", "drops", "inference", "reports"},

@@ -62,7 +62,6 @@ class ConnectionOf(NamedTuple):
     """What either engine says of one connection."""
 
     version: int
-    older: int
     facts: dict[str, int]
     client: SideOf
     server: SideOf
@@ -87,7 +86,7 @@ def compiled(segments: Array, now: int, timers: Timers, slices: tuple[int, ...] 
 def by_compiled(inference: Inference) -> Inferred:
     sides = [_side_of_compiled(inference, index) for index in range(len(inference.sides))]
     connections = [
-        ConnectionOf(int(row["version"]), int(row["older"]), _facts(row, OF_CONNECTION), client, server)
+        ConnectionOf(int(row["version"]), _facts(row, OF_CONNECTION), client, server)
         for row, client, server in zip(inference.connections, sides[::2], sides[1::2], strict=True)
     ]
     return Inferred(connections, inference.bad_checksums, inference.stray_errors)
@@ -121,11 +120,9 @@ def timeline_of(rows: Array) -> list[Interval]:
 def by_reference(segments: Array, errors: Array, now: int, timers: Timers, checksums: str) -> Inferred:
     reference = infer(segments, errors, now, timers, checksums)
     connections = reference.connections
-    number = {id(connection): conn for conn, connection in enumerate(connections)}
     said = [
         ConnectionOf(
             connection.client.key[0],
-            number.get(id(connection.older), -1),
             _attributes(connection, OF_CONNECTION),
             *(_side_of_reference(side) for side in connection.sides),
         )

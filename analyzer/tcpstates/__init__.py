@@ -16,7 +16,8 @@ The data pass these stations, and none of them knows of a later one:
 
 ``schema`` says once what every record and every table holds; no Python object is made per packet.
 ``states`` is the machine, one table of (state, event) -> (state, section of the RFC). ``analysis`` puts
-the stations together; ``session`` does while a capture goes on, ``archive`` keeps what is over then, and
+the stations together: ``inferring`` passes a file through them, ``shelf`` keeps what is over before its end;
+``session`` does so while a capture goes on, ``archive`` keeps what is over then, and
 ``drops`` what the kernel had no room for. ``distributed`` shares the work out to many machines.
 ``cli`` is thin over all. ``compiled`` is how hot loops are compiled.
 

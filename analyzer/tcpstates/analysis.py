@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tcpstates.capture.ahead import Decoded, ahead, decode, may_run_ahead
-from tcpstates.capture.files import CaptureReader, listed
-from tcpstates.capture.ordering import Sorter
+from tcpstates.capture.ahead import may_run_ahead
+from tcpstates.capture.files import listed
 from tcpstates.capture.watching import Watch
 from tcpstates.connection import Connection
 from tcpstates.errors import CaptureError, UsageError
-from tcpstates.inference.engine import Engine
 from tcpstates.inference.timers import profile_named
+from tcpstates.inferring import Progress, infer
 from tcpstates.reports.census import census, comfortable_step
 from tcpstates.reports.compare import compare
 from tcpstates.reports.connections import connections
@@ -51,13 +49,9 @@ if TYPE_CHECKING:
 
     from tcpstates.distributed.driver import Run
     from tcpstates.distributed.work import Work
-    from tcpstates.inference.dialects import Dialects
     from tcpstates.show.plots import Plots
 
 CHECKSUMS = ("auto", "verify", "ignore")
-
-#: Called after each block with the bytes read so far, and with all there are, None where that is unknown.
-Progress = Callable[[int, int | None], None]
 
 
 def analyze(
@@ -120,46 +114,19 @@ def analyze(
     ClusterError
         If ``client``, its workers or their disk fail.
     """
-    thresholds, profile = stuck_thresholds(stuck_after), profile_named(timers)
+    thresholds = stuck_thresholds(stuck_after)
+    profile_named(timers)
     _check("checksums", checksums, CHECKSUMS)
     sources = listed(source)
     reading = Reading.of(sources, timers, checksums, decoder, filter)
     if client is not None:
         if follow:
             raise UsageError("a capture that grows cannot be shared out; leave out follow, or the workers")
-        found = _share_out(sources, reading, client, workdir, dialects, progress)
-        return Analysis(found.log, found.counts, found.damage, thresholds, found.reading, found.work)
-    reader = CaptureReader(sources, _watch(sources, follow, stop))
-    sorter, frames = Sorter(), reading.new_decoder()
-    others = _dialects() if dialects else None
-    decoded = decode(reader, sorter, frames)
-    is_all_there = reader.bytes_total is not None and not follow
-    is_shared = may_run_ahead(threads) and is_all_there
-    with ThreadPoolExecutor(1, "tcpstates-behind") if is_shared else nullcontext() as behind:
-        engine = Engine(profile, checksums=checksums, behind=behind)
-        decoded = ahead(decoded) if is_shared else decoded
-        segments = _feed(decoded, reader.bytes_total, engine, others, progress or (lambda read, total: None))
-        result = engine.close(frames.last_time)
-    words = others.finish(result.sides) if others else None
-    log = Log.of(result, frames.first_time, frames.last_time, tuple(map(str, reader.names)), words)
-    return Analysis(
-        log=log,
-        counts=Counts(
-            frames.frames,
-            segments,
-            frames.dissected,
-            result.bad_checksums,
-            result.stray_errors,
-            dict(frames.skipped),
-            copies=reader.copies,
-            filtered=frames.filtered,
-            disorder=sorter.disorder,
-        ),
-        damage=tuple(map(str, reader.damage)),
-        stuck_after=thresholds,
-        reading=reading,
-        in_parallel=is_shared,
-    )
+        run = _share_out(sources, reading, client, workdir, dialects, progress)
+        return Analysis(run.log, run.counts, run.damage, thresholds, run.reading, run.work)
+    watch, has_threads = _watch(sources, follow, stop), may_run_ahead(threads)
+    found = infer(sources, reading, watch, dialects, has_threads, progress)
+    return Analysis(found.log, found.counts, found.damage, thresholds, reading, in_parallel=has_threads)
 
 
 def _share_out(
@@ -182,31 +149,6 @@ def _watch(sources: Sequence[Any], follow: bool, stop: Callable[[], bool] | None
     if follow and len(sources) > 1:
         raise UsageError(f"one capture can be followed, not {len(sources)}; give the one that grows")
     return Watch(follow, stop or (lambda: False)) if follow or stop is not None else None
-
-
-def _dialects() -> Dialects:
-    from tcpstates.inference.dialects import Dialects  # a third of all kernels, which few verbs need
-
-    return Dialects()
-
-
-def _feed(
-    decoded: Iterable[Decoded],
-    bytes_total: int | None,
-    engine: Engine,
-    others: Dialects | None,
-    progress: Progress,
-) -> int:
-    """Pass the capture through, block by block; the number of segments in it."""
-    count = 0
-    progress(0, bytes_total)
-    for segments, errors, bytes_read in decoded:
-        notes = engine.feed(segments, errors)
-        if others:
-            others.feed(segments, notes, engine.flows)
-        count += len(segments)
-        progress(bytes_read, bytes_total)
-    return count
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -53,6 +53,11 @@ class Reading(NamedTuple):
         chosen = None if self.filter is None else Filter(self.filter)
         return Decoder(decoder=self.decoder, checksums=self.checksums != "ignore", chosen=chosen)
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the capture can be read again."""
+        return all(path is not None and Path(path).is_file() for path in map(_path, self.sources))
+
     def paths(self) -> list[str]:
         """The files to read again.
 

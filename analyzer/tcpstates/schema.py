@@ -253,7 +253,6 @@ CONNECTIONS = np.dtype(
         ("last_frame", "u4"),
         ("first_file", "i4"),
         ("last_file", "i4"),
-        ("older", "i4"),  # the connection that used this 4-tuple before, -1 for none
         ("version", "u1"),  # 4 or 6
         ("first_closer", "u1"),  # FirstCloser
         ("handshake", "u1"),  # 1 if it began with a SYN or SYN-ACK, 0 if picked up midway

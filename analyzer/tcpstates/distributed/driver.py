@@ -262,7 +262,6 @@ class _Driver:
         _numbers, whole = joined_parts(
             [(rank, part.inference) for rank, part in zip(numbers, parts, strict=True)]
         )
-        _order_resets(whole, parts, numbers)
         dialects = None
         if self._dialects:
             dialects = np.concatenate([part.dialects for part in parts if part.dialects is not None])[order]
@@ -278,18 +277,6 @@ def _ranked(keys: Sequence[Array]) -> tuple[Array, list[Array]]:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return order, np.split(rank, np.cumsum([len(part) for part in keys])[:-1])
-
-
-def _order_resets(whole: Inference, parts: Sequence[Inferred], numbers: Sequence[Array]) -> None:
-    """Have RSTs stand in the order of each side's first one, as in one process; they are in that of sides."""
-    sides = [
-        2 * number[part.inference.resets["side"] >> 1] + (part.inference.resets["side"] & 1)
-        for number, part in zip(numbers, parts, strict=True)
-    ]
-    order, _ranks = _ranked([part.reset_keys for part in parts])
-    in_order = np.concatenate(sides)[order]
-    whole.resets[:] = whole.resets[np.searchsorted(whole.resets["side"], in_order)]
-    whole.conduct["reset"][in_order] = np.arange(1, len(in_order) + 1)
 
 
 def _to_read_again(groups: Sequence[Group]) -> list[tuple[list[Unit], Unit]]:

@@ -19,7 +19,6 @@ from tcpstates.distributed.plan import Share
 from tcpstates.distributed.rows import slice_of
 from tcpstates.distributed.shares import Piece, Plan, ReadGroup, Stream
 from tcpstates.distributed.skew import Bounds, Comparison
-from tcpstates.inference.conduct import NOT_SEEN, RST
 from tcpstates.inference.engine import Engine, Inference
 from tcpstates.inference.timers import profile_named
 from tcpstates.schema import Fate
@@ -88,11 +87,9 @@ class Inferred(NamedTuple):
     Attributes
     ----------
     keys : KEYS of each connection's first segment.
-    reset_keys : KEYS of the first RST of each side that has a row in ``inference.resets``.
     """
 
     keys: Array
-    reset_keys: Array
     inference: Inference
     dialects: Array | None
 
@@ -115,7 +112,7 @@ def read_inference(path: str) -> Inferred:
         known: dict[str, Any] = {name: file[name] for name in file.files}
     known |= dict(zip(_COUNTS, known["counts"].tolist(), strict=True))
     inference = Inference(**{name: known[name] for name in Inference._fields})
-    return Inferred(known["keys"], known["reset_keys"], inference, known.get("dialects"))
+    return Inferred(known["keys"], inference, known.get("dialects"))
 
 
 _COUNTS = ("bad_checksums", "stray_errors")
@@ -149,8 +146,7 @@ class _Inferring:
         self._engine = Engine(profile_named(job.timers), checksums=job.checksums)
         self._others = _dialects() if job.dialects else None
         self._comparison = Comparison()
-        self._keys, self._reset_keys = [np.zeros(0, KEYS)], [np.zeros(0, KEYS)]
-        self._has_reset = np.zeros(0, np.bool_)  # by side
+        self._keys = [np.zeros(0, KEYS)]
         self._segments = 0
         self._stream = Stream(job.plan, share, _extra(job.fragments, share), self._watch)
 
@@ -165,7 +161,7 @@ class _Inferring:
         result = self._engine.close(self._job.end)
         arrays = {name: value for name, value in result._asdict().items() if name not in _COUNTS}
         arrays["counts"] = np.array([getattr(result, name) for name in _COUNTS])
-        arrays["keys"], arrays["reset_keys"] = np.concatenate(self._keys), np.concatenate(self._reset_keys)
+        arrays["keys"] = np.concatenate(self._keys)
         if self._others is not None:
             arrays["dialects"] = self._others.finish(result.sides)
         stream = self._stream
@@ -190,18 +186,6 @@ class _Inferring:
         opening = np.flatnonzero(notes["fate"] & Fate.OPENING)
         if len(opening):
             self._keys.append(_keys(piece.rows[opening], number, group.is_merged))
-        resets = self._first_resets(segments, notes)
-        if len(resets):
-            self._reset_keys.append(_keys(piece.rows[resets], number, group.is_merged))
-
-    def _first_resets(self, segments: Array, notes: Array) -> Array:
-        """Which segments are the first RST of their side."""
-        resets = np.flatnonzero((segments["flags"] & RST != 0) & (notes["fate"] & NOT_SEEN == 0))
-        sides, first = np.unique(notes["side"][resets], return_index=True)
-        self._has_reset.resize(2 * len(self._engine), refcheck=False)
-        is_new = ~self._has_reset[sides]
-        self._has_reset[sides] = True
-        return np.sort(resets[first[is_new]])
 
 
 def _dialects() -> Any:

@@ -17,7 +17,7 @@ import dpkt.tcp
 import numpy as np
 
 from tcpstates.compiled import inlined, inner, kernel
-from tcpstates.inference.memory import cut, grow, sides_of
+from tcpstates.inference.memory import bytes_of, cut, grow, sides_of, taken
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -65,14 +65,14 @@ class Conduct:
             grow(self._resets, len(self._resets) + 1)
 
     def of(self, connections: int) -> tuple[Array, Array]:
-        """The CONDUCT of the sides of so many connections, and all RESETS, as copies."""
+        """The CONDUCT of the sides of so many connections, and all RESETS by side, as copies."""
         grow(self._sides, 2 * connections)
-        return self._sides[: 2 * connections].copy(), self._resets[: self._count[0]].copy()
+        return _by_side(self._sides[: 2 * connections].copy(), self._resets[: self._count[0]])
 
     def close(self, connections: int) -> tuple[Array, Array]:
         """As ``of``, but what is held itself: nothing can follow."""
         grow(self._sides, 2 * connections)
-        return cut(self._sides, 2 * connections, CONDUCT), cut(self._resets, int(self._count[0]), RESETS)
+        return _by_side(cut(self._sides, 2 * connections, CONDUCT), self._resets[: self._count[0]])
 
     def part(self, connections: Array) -> Conduct:
         """The conduct of the sides of some connections, by their places, numbered anew."""
@@ -80,14 +80,8 @@ class Conduct:
         grow(self._sides, int(chosen.max(initial=-1)) + 1)
         part = Conduct()
         part._sides = np.zeros(max(len(chosen), 1 << 11), CONDUCT)
-        part._sides[: len(chosen)] = self._sides[chosen]
-        sides = part._sides[: len(chosen)]
-        with_resets = np.flatnonzero(sides["reset"])
-        rows = self._resets[sides["reset"][with_resets] - 1]
-        order = np.argsort(sides["reset"][with_resets], kind="stable")
-        with_resets, rows = with_resets[order], rows[order]
-        rows["side"] = with_resets
-        sides["reset"][with_resets] = np.arange(1, len(rows) + 1)
+        bytes_of(part._sides)[: len(chosen)] = bytes_of(self._sides).take(chosen, axis=0)
+        _sides, rows = _by_side(part._sides[: len(chosen)], self._resets)
         part._resets = np.zeros(max(len(rows), 1 << 6), RESETS)
         part._resets[: len(rows)] = rows
         part._count[0] = len(rows)
@@ -97,6 +91,15 @@ class Conduct:
     def nbytes(self) -> int:
         """The bytes that it holds."""
         return self._sides.nbytes + self._resets.nbytes
+
+
+def _by_side(sides: Array, resets: Array) -> tuple[Array, Array]:
+    """``sides``, and the rows of ``resets`` that are theirs, in their order."""
+    with_resets = np.flatnonzero(sides["reset"])
+    rows = taken(resets, sides["reset"][with_resets] - 1)
+    rows["side"] = with_resets
+    sides["reset"][with_resets] = np.arange(1, len(rows) + 1)
+    return sides, rows
 
 
 @inlined

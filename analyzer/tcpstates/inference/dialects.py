@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.inference import wireshark, zeek
-from tcpstates.inference.memory import grow
+from tcpstates.inference.memory import grow, sides_of
 from tcpstates.schema import DIALECTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 #: Where one connection's streams (Wireshark's) or records (Zeek's) are.
 PLACES = np.dtype(
     [
-        ("root", "i4"),  # the first connection between the same two ends
+        ("root", "i4"),  # the first connection between the same two ends that is not forgotten
         ("newest", "i4"),  # of a root: the newest one between these ends, -1 for none yet
         ("first", "i4"),  # the one that the connection's first frame is in
         ("later", "u1"),  # whether later frames are in another one
@@ -96,13 +96,50 @@ class Dialects:
         -------
         DIALECTS array (n,)
         """
-        places = self._places_of_records[: len(sides) // 2]
-        rows: Array = self.zeek_records(sides)[1][places["first"]]
+        return self.said_of(np.arange(len(sides) // 2), sides)
+
+    def said_of(self, connections: Array, sides: Array) -> Array:
+        """The same of some connections, by their places; ``sides`` has those of all."""
+        places = self._places_of_records[connections]
+        rows = self._rows(places["first"], sides)
         rows["zeek_splits"] = places["later"]
-        places = self._places_of_streams[: len(rows)]
+        places = self._places_of_streams[connections]
         rows["completeness"] = self._streams["bits"][places["first"]]
         rows["wireshark_splits"] = places["later"]
         return rows
+
+    def free(self, over: Array) -> Array:
+        """Which of the connections that are over can be forgotten: nothing of them matters to another one.
+
+        Parameters
+        ----------
+        over, returned : uint8 (n,), 1 for each such connection.
+        """
+        free, count = over.copy(), -1
+        owners = self._records["conn"][: int(self._record_count[0])]
+        while count != free.sum():  # what is held may hold others
+            count, held = free.sum(), np.flatnonzero(free == 0)
+            used = _used(self._places_of_streams, held, int(self._stream_count[0]))
+            free[used[self._places_of_streams["first"][: len(free)]]] = 0
+            used = _used(self._places_of_records, held, len(owners))
+            free[used[self._places_of_records["first"][: len(free)]]] = 0
+            free[owners[used]] = 0
+        return free
+
+    def keep(self, connections: Array) -> None:
+        """Remember only those connections, by their places, which rise; all others must be ``free``."""
+        place = np.full(len(self._places_of_records), -1, np.int32)
+        place[connections] = np.arange(len(connections))
+        self._places_of_streams, used = _kept(
+            self._places_of_streams, connections, int(self._stream_count[0])
+        )
+        self._streams, self._stream_count[0] = self._streams[used], len(used)
+        self._places_of_records, used = _kept(
+            self._places_of_records, connections, int(self._record_count[0])
+        )
+        self._records, self._record_count[0] = self._records[used], len(used)
+        self._records["conn"] = place[self._records["conn"]]
+        self._ends = self._ends[sides_of(used)]
 
     def zeek_records(self, sides: Array) -> tuple[Array, Array]:
         """Every record that Zeek would log so far, of which a connection can have several.
@@ -116,14 +153,19 @@ class Dialects:
         connections : int32 array (m,), the connection whose segment began the record.
         rows : DIALECTS array (m,), of which only Zeek's fields are filled in.
         """
-        records = self._records[: int(self._record_count[0])]
+        every = np.arange(int(self._record_count[0]))
+        return self._records["conn"][every], self._rows(every, sides)
+
+    def _rows(self, which: Array, sides: Array) -> Array:
+        """What Zeek's fields of DIALECTS would say of some records."""
+        records = self._records[which]
         rows = np.zeros(len(records), DIALECTS)
         rows["history"] = np.ascontiguousarray(records["letters"]).view(DIALECTS["history"])[:, 0]
-        rows["reversed"] = records["originator"] != _higher_clients(sides)[records["conn"]]
-        ends = 2 * np.arange(len(records)) + records["originator"]
+        rows["reversed"] = records["originator"] != _higher_clients(sides[sides_of(records["conn"])])
+        ends = 2 * which.astype(np.int64) + records["originator"]
         rows["originator"], rows["responder"] = self._ends["state"][ends], self._ends["state"][ends ^ 1]
         rows["is_empty"] = ~(self._has_bytes(ends) | self._has_bytes(ends ^ 1))
-        return records["conn"].copy(), rows
+        return rows
 
     def _has_bytes(self, ends: Array) -> Array:
         """Whether an end sent any payload, by Zeek's count: from numbers, SYN and FIN left out."""
@@ -152,6 +194,27 @@ class Dialects:
         done = 0
         while done < count:
             done = step(done)
+
+
+def _used(places: Array, connections: Array, count: int) -> Array:
+    """Which of ``count`` streams or records the first frame of a connection is in, or its next one can be."""
+    used = np.zeros(count, np.bool_)
+    used[places["first"][connections]] = True
+    used[places["newest"][places["root"][connections]]] = True
+    return used
+
+
+def _kept(places: Array, connections: Array, count: int) -> tuple[Array, Array]:
+    """The places of some connections alone, and which of ``count`` streams or records they need."""
+    used = np.flatnonzero(_used(places, connections, count))
+    number = np.full(count + 1, -1, np.int32)  # the last one serves -1
+    number[used] = np.arange(len(used))
+    kept = places[connections]
+    newest = number[places["newest"][kept["root"]]]
+    _roots, first, group = np.unique(kept["root"], return_index=True, return_inverse=True)
+    kept["root"], kept["first"], kept["newest"] = first[group], number[kept["first"]], -1
+    kept["newest"][first] = newest[first]
+    return kept, used
 
 
 def _higher_clients(sides: Array) -> Array:

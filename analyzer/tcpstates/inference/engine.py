@@ -25,6 +25,7 @@ from tcpstates.inference.memory import (
     keep,
     new_memory,
     sides_of,
+    taken,
 )
 from tcpstates.inference.timers import PROFILES, Timers
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
@@ -46,7 +47,7 @@ class Inference(NamedTuple):
     bad_checksums : segments and ICMP errors that moved nobody because their checksum is surely bad.
     stray_errors : ICMP errors about segments of no connection that was captured.
     conduct : CONDUCT array (2 n,): how each side behaved.
-    resets : RESETS array (m,): the telling RST of each side that sent one, in the order of their first RSTs.
+    resets : RESETS array (m,): the telling RST of each side that sent one, in the order of sides.
     """
 
     connections: Array
@@ -132,6 +133,11 @@ class Engine:
         return self._conduct
 
     @property
+    def sides(self) -> Array:
+        """The sides of all connections, with all fields of SIDES; good until the next ``feed``."""
+        return self._memory.sockets[: 2 * self._count("flow_count")]
+
+    @property
     def flows(self) -> Array:
         """FLOWS array: the connections so far, and room for more; good until the next ``feed``."""
         return self._memory.flows
@@ -204,23 +210,47 @@ class Engine:
         now : ns since the epoch; not later than segments that are to come.
         most : how many connections may be kept; any number if None.
         """
-        flows = self._count("flow_count")
-        gone = np.zeros(flows, np.uint8)
-        with np.errstate(over="ignore"):
-            grow(self._memory.log, self._count("entry_count") + 8 * flows)
+        gone = self.over(now)
+        evicted = self._too_many(gone, most, now)
+        over = np.sort(np.concatenate((np.flatnonzero(gone), evicted[self._are_closed(evicted)])))
+        numbers, part = self.numbers[over], self._part(over)
+        if len(evicted):
+            gone[evicted] = 1
             self._forget(now, gone)
-            evicted = self._too_many(gone, most, now)
-            over = np.sort(np.concatenate((np.flatnonzero(gone), evicted[self._are_closed(evicted)])))
-            numbers, part = self.numbers[over], self._part(over)
-            if len(evicted):
-                gone[evicted] = 1
-                self._forget(now, gone)
-            if gone.any():
-                self._keep(np.flatnonzero(gone == 0))
+        if gone.any():
+            self._keep(np.flatnonzero(gone == 0))
         return Retired(numbers, part, int(gone.sum()) - len(over))
 
+    def over(self, now: int) -> Array:
+        """uint8 per connection: 1 for those that are over for long at ``now``; see ``retire``."""
+        gone = np.zeros(self._count("flow_count"), np.uint8)
+        self._forget(now, gone)
+        return gone
+
+    def release(self, over: Array) -> tuple[Array, Inference]:
+        """Hand out those of the connections that are ``over``, and give their memory back.
+
+        Parameters
+        ----------
+        over : uint8 per connection, 1 where ``over`` says so too.
+
+        Returns
+        -------
+        int64 (n,), Inference
+            As ``Retired`` has them.
+        """
+        places = np.flatnonzero(over)
+        numbers, part = self.numbers[places], self._part(places)
+        self._keep(np.flatnonzero(over == 0))
+        return numbers, part
+
     def _forget(self, now: int, gone: Array) -> None:
-        step.forget(*self._memory[1:], now, gone)
+        done = 0
+        with np.errstate(over="ignore"):
+            while done < len(gone):
+                done = step.forget(*self._memory[1:], now, gone, done)
+                if done < len(gone):
+                    grow(self._memory.log, len(self._memory.log) + ENTRIES_PER_SEGMENT)
 
     def _too_many(self, gone: Array, most: int | None, now: int) -> Array:
         """The places of those that have to make room."""
@@ -246,43 +276,50 @@ class Engine:
 
     def _part(self, places: Array) -> Inference:
         """What is known of some connections, numbered from 0 on."""
-        flows, sockets = self._memory.flows[places], self._memory.sockets[sides_of(places)]
-        self._renumber(flows, places)
-        log, count = self._entries(sockets)
-        heads = np.ascontiguousarray(sockets["head"])
+        _slots, flows, sockets, log, _core = self._memory
+        heads = np.ascontiguousarray(sockets["head"][sides_of(places)])
+        rows = _rows(heads, log, self._count("entry_count") - self._count("free_entries"))
         conduct = self._observed().part(places).of(len(places))
         return Inference(
-            beginning(flows, CONNECTIONS), beginning(sockets, SIDES), _rows(heads, log, count), 0, 0, *conduct
+            taken(flows, places, CONNECTIONS), taken(sockets, sides_of(places), SIDES), rows, 0, 0, *conduct
         )
 
     def _keep(self, places: Array) -> None:
         """Remember only those connections, in the memory that they are in."""
-        _slots, flows, sockets, _log, core = self._memory
+        _slots, flows, sockets, log, core = self._memory
+        gone = np.ones(self._count("flow_count"), np.bool_)
+        gone[places] = False
+        step.give_back(np.ascontiguousarray(sockets["head"][sides_of(np.flatnonzero(gone))]), log, core)
         keep(sockets, sides_of(places))
-        log, entries = self._entries(sockets[: 2 * len(places)])
-        moved = flows[places]
+        log = self._packed(sockets[: 2 * len(places)])
+        moved = taken(flows, places)
         self._renumber(moved, places)
         keep(flows, places)
         flows[: len(places)] = moved
         grow(sockets, 2 * len(flows))
-        core["flow_count"], core["entry_count"] = len(places), entries
-        core["free_entry"], core["free_entries"] = -1, 0
+        core["flow_count"] = len(places)
         slots = np.full(1 << max(12, (2 * len(flows)).bit_length()), -1, np.int64)
-        step.rehash(flows, core, slots)
+        with np.errstate(over="ignore"):
+            step.rehash(flows, core, slots)
         self._memory, self._conduct = Memory(slots, flows, sockets, log, core), self._observed().part(places)
 
     def _renumber(self, flows: Array, places: Array) -> None:
         """Have copies of the flows at ``places`` name each other by where they are now."""
         moved = np.full(self._count("flow_count") + 2, -1, np.int32)  # the last two serve -2 and -1
         moved[-2], moved[places] = FORGOTTEN, np.arange(len(places))
-        for name in ("older", "before", "newer"):
+        for name in ("before", "newer"):
             flows[name] = moved[flows[name]]
 
-    def _entries(self, sockets: Array) -> tuple[Array, int]:
-        """A log of its own for some sockets, and how many entries are in it."""
+    def _packed(self, sockets: Array) -> Array:
+        """The log of the ``sockets``, which are all there are; a smaller one if most of it is free."""
+        log, core = self._memory.log, self._memory.core
         used = self._count("entry_count") - self._count("free_entries")
-        log = np.zeros(used + ENTRIES_PER_SEGMENT, ENTRIES)
-        return log, int(step.copy_entries(sockets, self._memory.log, log))
+        if 4 * used > len(log):
+            return log
+        log = np.zeros(2 * used + ENTRIES_PER_SEGMENT, ENTRIES)
+        core["entry_count"] = step.copy_entries(sockets, self._memory.log, log)
+        core["free_entry"], core["free_entries"] = -1, 0
+        return log
 
     @property
     def nbytes(self) -> int:

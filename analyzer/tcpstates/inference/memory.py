@@ -37,7 +37,8 @@ FLOWS = _extend(
         ("rtt", "i8"),  # of the handshake, ns; -1 if it was not seen whole
         ("hash", "u8"),
         ("number", "i8"),  # what it is called for good, however many are forgotten
-        ("before", "i4"),  # the connection that used this 4-tuple before and is not forgotten, -1 for none
+        ("older", "i4"),  # the connection that used this 4-tuple before, -1 for none; of a new one only
+        ("before", "i4"),  # the same, but not one that is forgotten by now
         ("newer", "i4"),  # the one that did so next, -1 for none, FORGOTTEN if this one claims nothing more
     ],
 )
@@ -173,8 +174,8 @@ ENTRIES_PER_SEGMENT = 192
 
 #: An array of more bytes than this grows by little at a time: it moves without a copy.
 _LARGE = 1 << 22
-#: So many records at once are moved together; those that overlap where they go to are copied first.
-_AT_ONCE = 1 << 15
+#: So many records are moved together, by way of a buffer that a processor's cache holds.
+_AT_ONCE = 1 << 11
 
 
 class Memory(NamedTuple):
@@ -225,17 +226,41 @@ def keep(array: np.ndarray, places: np.ndarray) -> None:
 
     As for ``grow``, nothing else may hold the array.
     """
+    rows = bytes_of(array)
+    _move(rows, places, rows)
+    rows[len(places) :] = 0
+    del rows
+    array.resize(min(len(array), 4 * len(places) + 1_024), refcheck=False)
+
+
+def bytes_of(records: np.ndarray) -> np.ndarray:
+    """The same memory as uint8 of shape (n, bytes of a record).
+
+    numpy copies records field by field, and bytes at once.
+    """
+    return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
+
+
+def taken(records: np.ndarray, places: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:
+    """Copies of the records at ``places``; only of the fields that ``dtype`` has, which come first."""
+    rows = np.empty(len(places), dtype or records.dtype)
+    _move(bytes_of(records), places, bytes_of(rows))
+    return rows
+
+
+def _move(rows: np.ndarray, places: np.ndarray, target: np.ndarray) -> None:
+    """Copy the bytes at ``places``, which rise where ``target`` is the same array, one after another."""
+    buffer = np.empty((_AT_ONCE, rows.shape[1]), np.uint8)
     for start in range(0, len(places), _AT_ONCE):
         part = places[start : start + _AT_ONCE]
-        array[start : start + len(part)] = array[part]
-    array.resize(min(len(array), len(places) + len(places) // 4 + 1_024), refcheck=False)
-    array[len(places) :] = np.zeros((), array.dtype)
+        some = rows.take(part, axis=0, out=buffer[: len(part)], mode="clip")  # "raise" would copy once more
+        target[start : start + len(part)] = some[:, : target.shape[1]]
 
 
 def beginning(records: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A copy of the fields that ``dtype`` has: the first bytes of each record."""
-    rows = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
-    return np.ascontiguousarray(rows[:, : dtype.itemsize]).view(dtype).reshape(len(records))
+    rows = bytes_of(records)[:, : dtype.itemsize]
+    return np.ascontiguousarray(rows).view(dtype).reshape(len(records))
 
 
 def cut(array: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
@@ -244,7 +269,7 @@ def cut(array: np.ndarray, count: int, dtype: np.dtype) -> np.ndarray:
     What of that is not needed is given back, and ``array`` is of no more use.
     """
     size = count * dtype.itemsize
-    records = array.view(np.uint8).reshape(len(array), array.itemsize)
+    records = bytes_of(array)
     packed = array.view(np.uint8)[:size].reshape(count, dtype.itemsize)
     for start in range(0, count, _AT_ONCE):
         part = slice(start, min(start + _AT_ONCE, count))

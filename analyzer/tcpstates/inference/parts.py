@@ -23,7 +23,7 @@ def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:
     Returns
     -------
     numbers : int64 (m,), rising.
-    inference : Inference, its connections numbered from 0 on; ``older`` is right within each part.
+    inference : Inference, its connections numbered from 0 on.
     """
     numbers = np.concatenate([numbers for numbers, _part in parts])
     inferences = [part for _numbers, part in parts]
@@ -34,7 +34,7 @@ def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:
     sides = [sides_of(here) for here in places]
     conduct, resets = _conduct(inferences, sides)
     whole = Inference(
-        _connections(inferences, places),
+        _spread([part.connections for part in inferences], places),
         _spread([part.sides for part in inferences], sides),
         _transitions(inferences, places),
         sum(part.bad_checksums for part in inferences),
@@ -53,14 +53,6 @@ def _spread(parts: Sequence[Array], places: Sequence[Array]) -> Array:
     for part, here in zip(parts, places, strict=True):
         rows.view(plain)[here] = np.ascontiguousarray(part).view(plain)
     return rows
-
-
-def _connections(parts: Sequence[Inference], places: Sequence[Array]) -> Array:
-    connections = _spread([part.connections for part in parts], places)
-    for part, here in zip(parts, places, strict=True):
-        older = part.connections["older"]
-        connections["older"][here] = np.append(here, -1)[older]
-    return connections
 
 
 def _transitions(parts: Sequence[Inference], places: Sequence[Array]) -> Array:
@@ -94,7 +86,6 @@ def chosen(numbers: Array, whole: Inference, keep: Array | None = None) -> tuple
     place[order] = np.arange(len(order))
     sides = sides_of(order)
     connections, transitions = whole.connections[order], whole.transitions
-    connections["older"] = place[connections["older"]]
     transitions = transitions[place[transitions["conn"]] >= 0]
     transitions["conn"] = place[transitions["conn"]]
     transitions = transitions[np.argsort(transitions["conn"], kind="stable")]

@@ -498,7 +498,7 @@ def _open(slots, flows, sockets, log, core, slot, before, h, s):
     flow["start"] = flow["end"] = s["time"]
     flow["tunnel"], flow["version"], flow["hash"] = s["tunnel"], s["version"], h
     flow["first_frame"], flow["first_file"] = s["frame"], s["file"]
-    flow["rtt"], flow["older"], flow["before"], flow["newer"] = -1, _in_slot(slots, slot), before, -1
+    flow["rtt"], flow["older"], flow["before"], flow["newer"] = -1, before, before, -1
     if before >= 0:
         flows[before]["newer"] = conn
     _put(slots, slot, h, conn)
@@ -1716,13 +1716,17 @@ def rehash(flows: Array, core: Array, slots: Array) -> None:
 
 
 @kernel
-def forget(flows: Array, sockets: Array, log: Array, core: Any, now: int, gone: Array) -> None:
+def forget(flows: Array, sockets: Array, log: Array, core: Any, now: int, gone: Array, start: int) -> int:
     """Take what is over for long at ``now``, and what ``gone`` says, out of its 4-tuple; note it in ``gone``.
 
-    ``gone`` is a uint8 array, one value for each flow, 0 or 1.
+    ``gone`` is a uint8 array, one value for each flow, 0 or 1. It begins with connection ``start``, and
+    returns the first one that is left, because the log has to grow first; else how many there are.
     """
     core = core[0]
-    for conn in range(core["flow_count"]):
+    count = int(core["flow_count"])
+    for conn in range(start, count):
+        if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
+            return conn
         flow = flows[conn]
         if not gone[conn] and not _is_to_forget(
             log, core, flow, sockets[2 * conn], sockets[2 * conn + 1], now
@@ -1731,6 +1735,21 @@ def forget(flows: Array, sockets: Array, log: Array, core: Any, now: int, gone: 
         gone[conn] = 1
         if flow["newer"] != FORGOTTEN:
             _unlink(flows, conn)
+    return count
+
+
+@kernel
+def give_back(heads: Array, log: Array, core: Any) -> None:
+    """Free the entries of some sides, whose first ones are ``heads`` (int32)."""
+    core = core[0]
+    for i in range(len(heads)):
+        tail, count = heads[i], 1
+        while log[tail]["following"] >= 0:
+            tail = log[tail]["following"]
+            count += 1
+        log[tail]["following"] = np.int32(core["free_entry"])
+        core["free_entry"] = heads[i]
+        core["free_entries"] += count
 
 
 @kernel
