@@ -35,9 +35,9 @@ from tcpstates.reports.pattern import Pattern
 from tcpstates.reports.patterns import find_patterns, patterns
 from tcpstates.reports.reset_table import reset_table
 from tcpstates.reports.summary import Counts, Summary, summary
-from tcpstates.reports.table import Table
+from tcpstates.reports.table import Pieces, Table
 from tcpstates.reports.thresholds import stuck_thresholds
-from tcpstates.reports.timeline import timeline
+from tcpstates.reports.timeline import timeline, timeline_in_pieces
 from tcpstates.reports.when import parse_duration, parse_instant
 from tcpstates.reports.worst import worst
 from tcpstates.rereading import Reading, exchanges
@@ -370,6 +370,10 @@ class Analysis:
         _check("table", name, tuple(TABLES))
         table = self._table(name, at, every, conn, local)
         return table if where is None else filtered(table, where)
+
+    def pieces(self, name: str) -> Table | Pieces:
+        """The same to be taken part by part, of which the longest one is never all in memory."""
+        return timeline_in_pieces(self.log) if name == "timeline" else self.table(name)
 
     def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:
         log = self.log

@@ -462,7 +462,7 @@ def _write_all(analysis: Analysis, folder: Path) -> None:
     from tcpstates.show.export import write_parquet
 
     for name in TABLES:
-        write_parquet(analysis.table(name), folder / f"{name}.parquet")
+        write_parquet(analysis.pieces(name), folder / f"{name}.parquet")
 
 
 def _make_folder(folder: Path) -> None:

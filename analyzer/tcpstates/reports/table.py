@@ -131,6 +131,29 @@ class Table:
             yield self.take(slice(start, start + size))
 
 
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A long table of which each part is made when it is taken, so that never all of it is in memory.
+
+    Attributes
+    ----------
+    name : which table.
+    length : how many rows it has.
+    make : gives a part.
+    """
+
+    name: str
+    length: int
+    make: Callable[[slice], Table]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def take(self, rows: slice) -> Table:
+        """Those rows of it."""
+        return self.make(rows)
+
+
 def _labelled(column: Column, values: Values) -> Values:
     if column.dtype == "category" and isinstance(values, np.ndarray):
         return Labels(values, CATEGORIES[column.name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tcpstates.reports.log import Log
-from tcpstates.reports.table import Labels, Table, Values, used_labels
+from tcpstates.reports.table import Labels, Pieces, Table, Values, used_labels
 from tcpstates.schema import NO_TIME
 
 
@@ -17,16 +17,35 @@ def timeline(log: Log, conn: int | None = None) -> Table:
     log : what the engine found.
     conn : the one connection to list; all of them if None.
     """
-    rows = _rows_of(log, conn)
+    if conn is None:
+        whole = timeline_in_pieces(log)
+        return whole.take(slice(len(whole)))
+    rows = log.rows_of(np.array([2 * conn, 2 * conn + 1]))
+    return _rows(log, rows, endpoints(log, log.sides_of(rows)))
+
+
+def timeline_in_pieces(log: Log) -> Pieces:
+    """All of it, of which any part is made when it is taken."""
+    of_sides = Table("timeline", endpoints(log, np.arange(len(log.sides))))
+
+    def make(part: slice) -> Table:
+        rows = np.arange(*part.indices(len(log.transitions)))
+        return _rows(log, rows, of_sides.take(log.sides_of(rows)).values)
+
+    return Pieces("timeline", len(log.transitions), make)
+
+
+def _rows(log: Log, rows: np.ndarray, ends: dict[str, Values]) -> Table:
+    """Some transitions' rows, with the ``endpoints`` of each."""
     entries = log.transitions[rows]
     frame = entries["frame"].astype(np.int64)
     values: dict[str, Values] = {
         "conn": entries["conn"].astype(np.int64),
         "side": entries["side"],
-        **endpoints(log, log.side_of_row[rows]),
+        **ends,
         "state": entries["state"],
         "start": entries["start"].copy(),
-        "end": _ends(log)[rows],
+        "end": np.where(log.is_last[rows], NO_TIME, log.ends_of(rows)),
         "evidence": entries["evidence"],
         "cause": entries["cause"],
         "frame": np.where(frame > 0, frame, -1),
@@ -45,20 +64,6 @@ def endpoints(log: Log, sides: np.ndarray) -> dict[str, Values]:
         "remote_port": log.sides["port"][sides ^ 1],
         "tunnel": log.places.tunnels_of(log.places.codes[sides]),
     }
-
-
-def _rows_of(log: Log, conn: int | None) -> slice:
-    if conn is None:
-        return slice(None)
-    first, last = np.searchsorted(log.side_of_row, (2 * conn, 2 * conn + 2))
-    return slice(int(first), int(last))
-
-
-def _ends(log: Log) -> np.ndarray:
-    """When each row ended, ``NO_TIME`` where it lasts until the end of the capture."""
-    ends = log.row_ends.copy()
-    ends[log.last_rows] = NO_TIME
-    return ends
 
 
 def file_labels(log: Log, codes: np.ndarray) -> Labels:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from tcpstates.reports.table import Labels, Table, Values
+from tcpstates.reports.table import Labels, Pieces, Table, Values
 from tcpstates.schema import NO_TIME, Column
 
 Quote = Callable[[str], str]
@@ -30,7 +30,7 @@ def write_json(table: Table, stream: TextIO) -> None:
         stream.write(template % row)
 
 
-def write_parquet(table: Table, path: Path, rows: int = 1 << 17) -> None:
+def write_parquet(table: Table | Pieces, path: Path, rows: int = 1 << 17) -> None:
     """Write ``table`` so that ``pandas.read_parquet`` gives back the same DataFrame.
 
     So many ``rows`` at a time are made, each time one row group: a table need not fit in memory with all
@@ -44,7 +44,7 @@ def write_parquet(table: Table, path: Path, rows: int = 1 << 17) -> None:
         part.unlink(missing_ok=True)
 
 
-def _write_row_groups(table: Table, path: Path, rows: int) -> None:
+def _write_row_groups(table: Table | Pieces, path: Path, rows: int) -> None:
     from pyarrow.parquet import ParquetWriter  # needed for this alone, as is pandas
 
     first = _to_arrow(table.take(slice(rows)))
