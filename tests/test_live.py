@@ -369,7 +369,7 @@ def test_all_kernels_are_compiled_before_the_first_frame() -> None:
         "from tcpstates.session import _compile; from tcpstates.capture.decode import decode; "
         "from tcpstates.inference import conduct, step; _compile(); "
         "print([k.__name__ for k in (decode, conduct.observe, step.feed, step.expire, step.collect, "
-        "step.forget, step.give_back, step.rehash) if not k.signatures])"
+        "step.take_errors, step.forget, step.give_back, step.rehash) if not k.signatures])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"

@@ -30,7 +30,7 @@ from tcpstates.reports.log import Log
 from tcpstates.reports.summary import Counts
 from tcpstates.reports.thresholds import stuck_thresholds
 from tcpstates.reports.when import parse_duration
-from tcpstates.schema import FRAMES, NO_TIME
+from tcpstates.schema import FRAMES, ICMP_ERRORS, NO_TIME
 from tcpstates.states import State
 
 if TYPE_CHECKING:
@@ -407,7 +407,7 @@ def _compile() -> None:
     frames["linktype"] = _RAW
     decoder, engine = Decoder(), Engine()
     segments = decoder.decode(Block(np.frombuffer(_SYN, np.uint8).copy(), frames))
-    engine.feed(segments)
+    engine.feed(segments, np.zeros(1, ICMP_ERRORS))
     engine.finish(0)
     engine.retire(0, most=0)
 

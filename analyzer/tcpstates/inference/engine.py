@@ -116,16 +116,24 @@ class Engine:
         notes = np.zeros(len(segments), NOTES)
         errors = _NO_ERRORS if errors is None else errors
         with np.errstate(over="ignore"):
-            done = taken = 0
-            while done < len(segments) or taken < len(errors):
-                done, taken = step.feed(*self._memory, segments, notes, errors, done, taken)
-                if done < len(segments) or taken < len(errors):
-                    self._grow()
+            self._move(segments, notes, errors)
         if self._behind is None:
             self._conduct.feed(segments, notes)
         else:
             self._looking = self._behind.submit(self._observed().feed, segments, notes)
         return notes
+
+    def _move(self, segments: Array, notes: Array, errors: Array) -> None:
+        """Take both in their order; an error comes before the first segment that is later."""
+        done = taken = 0
+        while done < len(segments) or taken < len(errors):
+            until = int(errors["time"][taken]) if taken < len(errors) else step.FOREVER
+            before = int(segments["time"][done]) if done < len(segments) else step.FOREVER
+            if done == len(segments) or until < before:
+                taken = step.take_errors(*self._memory, errors, before, taken)
+            else:
+                done = step.feed(*self._memory, segments, notes, until, done)
+            self._grow()
 
     def _observed(self) -> Conduct:
         """The sides' conduct, once all that they sent has been looked at."""
@@ -330,7 +338,7 @@ class Engine:
         return int(self._memory.core[name][0])
 
     def _grow(self) -> None:
-        """Make room for more of whatever is short."""
+        """Make room for more of whatever is short, if anything is."""
         memory, flows, entries = self._memory, self._count("flow_count") + 1, self._count("entry_count")
         room = len(memory.log) - entries + self._count("free_entries")
         grow(memory.flows, flows)

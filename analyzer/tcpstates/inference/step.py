@@ -136,6 +136,8 @@ LATE_SYN = 2_000 * MILLISECOND
 FAR = 1 << 24
 #: The receive window where none is known.
 LEAST_WINDOW = 1 << 16
+#: The time of nothing that is captured.
+FOREVER = np.iinfo(np.int64).max
 #: So many keep-alives, or repeats, without an answer: the peer cannot be reached.
 UNANSWERED = 2
 #: How many connections of one 4-tuple are looked at, newest first.
@@ -169,6 +171,12 @@ def _plus(number, count):
 
 
 # --- The event log: per side a list in time order, its states the fold of the table over it ------
+
+
+@inlined
+def _has_room(log, core):
+    """Whether the log has room for all that one segment or error can add."""
+    return len(log) - core["entry_count"] + core["free_entries"] >= ENTRIES_PER_SEGMENT
 
 
 @inner
@@ -1608,17 +1616,6 @@ def _icmp_error(log, core, flow, x, y, e):
 # --- Kernels -----------------------------------------------------------------------------------
 
 
-@inner
-def _take_error(slots, flows, sockets, log, core, e):
-    """One ICMP error: it may end a side of the connection that it is about, if that is known."""
-    conn = _find_quoted(slots, flows, sockets, log, core, e)
-    if conn < 0:
-        core["stray_errors"] += 1
-        return
-    i = _sender(sockets, conn, e)
-    _icmp_error(log, core, flows[conn], sockets[i], sockets[i ^ 1], e)
-
-
 @inlined
 def _fate(core, x, before, is_opening):
     """What ``x``'s last segment was taken for: what has been counted since ``before``, see ``_counts``."""
@@ -1650,41 +1647,32 @@ def feed(
     core: Any,
     segments: Array,
     notes: Array,
-    errors: Array,
+    until: int,
     start: int,
-    taken: int,
-) -> tuple[int, int]:
-    """Move connections by the segments from ``start`` on and the ICMP errors from ``taken`` on.
-
-    Both are taken in their order; an error comes before the first segment that is later than it.
+) -> int:
+    """Move connections by the segments from ``start`` on, in their order.
 
     Parameters
     ----------
     slots, flows, sockets, log, core : the fields of memory.Memory
     segments : SEGMENTS array (n,)
     notes : NOTES array (n,), filled in
-    errors : ICMP_ERRORS array (m,)
-    start, taken : int
+    until : ns, where to stop: before the first segment that is later
+    start : int
 
     Returns
     -------
-    tuple of int
-        How many segments and errors were taken; fewer than all if the memory has to grow first.
+    int
+        The first segment that was not taken: a later one, or because the memory has to grow first.
     """
     core = core[0]
     looked_ahead = start
-    for i in range(start, len(segments) + 1):
-        while taken < len(errors) and (i == len(segments) or errors[taken]["time"] < segments[i]["time"]):
-            if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
-                return i, taken
-            _take_error(slots, flows, sockets, log, core, errors[taken])
-            taken += 1
-        if i == len(segments):
-            break
-        room = len(log) - core["entry_count"] + core["free_entries"]
+    for i in range(start, len(segments)):
         used = core["flow_count"]
-        if room < ENTRIES_PER_SEGMENT or used >= len(flows) or 2 * used >= len(slots):
-            return i, taken
+        if not _has_room(log, core) or used >= len(flows) or 2 * used >= len(slots):
+            return i
+        if segments[i]["time"] > until:
+            return i
         if i >= looked_ahead:
             _look_ahead(slots, flows, sockets, core, segments, i)
             looked_ahead = i + LOOKED_AHEAD
@@ -1699,7 +1687,31 @@ def feed(
         if was_reused and not _has(x, REUSED):
             _disown(flows, sockets, log, core, flows[conn]["newer"], s)
         notes[i]["side"], notes[i]["fate"] = i_x, _fate(core, x, before, is_opening)
-    return len(segments), taken
+    return len(segments)
+
+
+@kernel
+def take_errors(
+    slots: Array, flows: Array, sockets: Array, log: Array, core: Any, errors: Array, before: int, start: int
+) -> int:
+    """Take the ICMP errors from ``start`` on that come ``before`` a time (ns), in their order.
+
+    One may end a side of the connection that it is about, if that is known. ``errors`` is an ICMP_ERRORS
+    array, the others are as for ``feed``. Returns the first one that was not taken, as that does. It is a
+    kernel of its own since most captures have none, and need not compile it.
+    """
+    core = core[0]
+    for i in range(start, len(errors)):
+        e = errors[i]
+        if (before < FOREVER and before <= e["time"]) or not _has_room(log, core):
+            return i
+        conn = _find_quoted(slots, flows, sockets, log, core, e)
+        if conn < 0:
+            core["stray_errors"] += 1
+            continue
+        side = _sender(sockets, conn, e)
+        _icmp_error(log, core, flows[conn], sockets[side], sockets[side ^ 1], e)
+    return len(errors)
 
 
 @kernel
@@ -1725,7 +1737,7 @@ def forget(flows: Array, sockets: Array, log: Array, core: Any, now: int, gone: 
     core = core[0]
     count = int(core["flow_count"])
     for conn in range(start, count):
-        if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
+        if not _has_room(log, core):
             return conn
         flow = flows[conn]
         if not gone[conn] and not _is_to_forget(
@@ -1783,7 +1795,7 @@ def expire(flows: Array, sockets: Array, log: Array, core: Any, now: int, start:
     core = core[0]
     count = int(core["flow_count"])
     for conn in range(start, count):
-        if len(log) - core["entry_count"] + core["free_entries"] < ENTRIES_PER_SEGMENT:
+        if not _has_room(log, core):
             return conn
         _run_timers(log, core, flows[conn], sockets[2 * conn], sockets[2 * conn + 1], now)
     return count
