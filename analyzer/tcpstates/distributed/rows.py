@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tcpstates.inference.memory import bytes_of
 from tcpstates.schema import ICMP_ERRORS, SEGMENTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -91,7 +92,7 @@ def hash_of(rows: Array) -> Array:
 def placed(records: Array, dtype: np.dtype[Any]) -> Array:
     """Records with room for their place behind them."""
     rows = np.zeros(len(records), dtype)
-    _bytes_of(rows)[:, : records.dtype.itemsize] = _bytes_of(records)
+    bytes_of(rows)[:, : records.dtype.itemsize] = bytes_of(np.ascontiguousarray(records))
     return rows
 
 
@@ -119,7 +120,7 @@ class BucketWriter:
             self._flush()
         end = self._count + len(rows)
         self._make_room(end)
-        _bytes_of(self._waiting)[self._count : end] = _bytes_of(rows)
+        bytes_of(self._waiting)[self._count : end] = bytes_of(np.ascontiguousarray(rows))
         self._of_waiting[self._count : end] = buckets
         self._count = end
 
@@ -162,11 +163,6 @@ class BucketWriter:
             options = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
             self._writer = ParquetWriter(self._path, schema, **options)
         return self._writer
-
-
-def _bytes_of(rows: Array) -> Array:
-    """The same memory as bytes, a line for each row: numpy copies records field by field."""
-    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 
 def read_bucket(

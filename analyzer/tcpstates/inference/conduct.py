@@ -67,12 +67,12 @@ class Conduct:
     def of(self, connections: int) -> tuple[Array, Array]:
         """The CONDUCT of the sides of so many connections, and all RESETS by side, as copies."""
         grow(self._sides, 2 * connections)
-        return _by_side(self._sides[: 2 * connections].copy(), self._resets[: self._count[0]])
+        return by_side(self._sides[: 2 * connections].copy(), self._resets[: self._count[0]])
 
     def close(self, connections: int) -> tuple[Array, Array]:
         """As ``of``, but what is held itself: nothing can follow."""
         grow(self._sides, 2 * connections)
-        return _by_side(cut(self._sides, 2 * connections, CONDUCT), self._resets[: self._count[0]])
+        return by_side(cut(self._sides, 2 * connections, CONDUCT), self._resets[: self._count[0]])
 
     def part(self, connections: Array) -> Conduct:
         """The conduct of the sides of some connections, by their places, numbered anew."""
@@ -81,7 +81,7 @@ class Conduct:
         part = Conduct()
         part._sides = np.zeros(max(len(chosen), 1 << 11), CONDUCT)
         bytes_of(part._sides)[: len(chosen)] = bytes_of(self._sides).take(chosen, axis=0)
-        _sides, rows = _by_side(part._sides[: len(chosen)], self._resets)
+        _sides, rows = by_side(part._sides[: len(chosen)], self._resets)
         part._resets = np.zeros(max(len(rows), 1 << 6), RESETS)
         part._resets[: len(rows)] = rows
         part._count[0] = len(rows)
@@ -93,8 +93,8 @@ class Conduct:
         return self._sides.nbytes + self._resets.nbytes
 
 
-def _by_side(sides: Array, resets: Array) -> tuple[Array, Array]:
-    """``sides``, and the rows of ``resets`` that are theirs, in their order."""
+def by_side(sides: Array, resets: Array) -> tuple[Array, Array]:
+    """``sides`` (CONDUCT) and the rows of ``resets`` that are theirs, in their order; numbered anew."""
     with_resets = np.flatnonzero(sides["reset"])
     rows = taken(resets, sides["reset"][with_resets] - 1)
     rows["side"] = with_resets

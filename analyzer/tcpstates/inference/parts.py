@@ -3,14 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from tcpstates.inference.conduct import by_side
 from tcpstates.inference.engine import Inference
-from tcpstates.inference.memory import sides_of
+from tcpstates.inference.memory import bytes_of, sides_of
+from tcpstates.schema import CONDUCT, CONNECTIONS, RESETS, SIDES, TRANSITIONS
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Parts:
+    """The rows of connections that come part by part: each is put where it belongs at once."""
+
+    def __init__(self) -> None:
+        self._connections = np.zeros(0, CONNECTIONS)
+        self._sides, self._conduct = np.zeros(0, SIDES), np.zeros(0, CONDUCT)
+        self._transitions, self._ends = np.zeros(0, TRANSITIONS), [0]  # those of each part, one after another
+        self._resets, self._reset_count = [np.zeros(0, RESETS)], 0
+        self._bad_checksums = self._stray_errors = 0
+
+    def __len__(self) -> int:
+        """How many parts there are."""
+        return len(self._ends) - 1
+
+    def add(self, places: Array, part: Inference) -> None:
+        """Take in a part; ``places`` (int64) says where its connections belong among all."""
+        sides = sides_of(places)
+        self._connections = put(self._connections, places, part.connections)
+        self._sides = put(self._sides, sides, part.sides)
+        self._conduct = put(self._conduct, sides, part.conduct)
+        with_resets = sides[part.resets["side"]]
+        self._conduct["reset"][with_resets] = self._reset_count + np.arange(1, len(with_resets) + 1)
+        self._resets.append(part.resets)
+        self._reset_count += len(part.resets)
+        start, end = self._ends[-1], self._ends[-1] + len(part.transitions)
+        self._transitions = put(self._transitions, np.arange(start, end), part.transitions)
+        self._transitions["conn"][start:end] = places[part.transitions["conn"]]
+        self._ends.append(end)
+        self._bad_checksums += part.bad_checksums
+        self._stray_errors += part.stray_errors
+
+    def whole(self) -> Inference:
+        """All that there is; no more parts can follow."""
+        conduct, resets = by_side(self._conduct, np.concatenate(self._resets))
+        return Inference(
+            self._connections,
+            self._sides,
+            self._in_order(),
+            self._bad_checksums,
+            self._stray_errors,
+            conduct,
+            resets,
+        )
+
+    def _in_order(self) -> Array:
+        """The transitions by connection; those of one connection stand together already."""
+        counts = np.bincount(self._transitions["conn"])
+        before = np.cumsum(counts) - counts
+        rows = np.empty(len(self._transitions), TRANSITIONS)
+        for start, end in pairwise(self._ends):
+            part = self._transitions[start:end]
+            first = np.flatnonzero(np.diff(part["conn"], prepend=-1))
+            conn = part["conn"][first]
+            targets = np.arange(len(part)) + np.repeat(before[conn] - first, counts[conn])
+            bytes_of(rows)[targets] = bytes_of(part)
+        return rows
+
+
+def put(rows: Array, places: Array, new: Array) -> Array:
+    """``rows``, which nobody else may hold, with ``new`` ones at their places and the room that it takes."""
+    if len(places):
+        rows.resize(max(len(rows), int(places.max()) + 1), refcheck=False)
+        bytes_of(rows)[places] = bytes_of(np.ascontiguousarray(new))
+    return rows
 
 
 def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:
@@ -25,82 +94,26 @@ def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:
     numbers : int64 (m,), rising.
     inference : Inference, its connections numbered from 0 on.
     """
-    numbers = np.concatenate([numbers for numbers, _part in parts])
-    inferences = [part for _numbers, part in parts]
+    numbers, whole = np.concatenate([numbers for numbers, _part in parts]), Parts()
     order = np.argsort(numbers, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    places = np.split(place, np.cumsum([len(numbers) for numbers, _part in parts])[:-1])
-    sides = [sides_of(here) for here in places]
-    conduct, resets = _conduct(inferences, sides)
-    whole = Inference(
-        _spread([part.connections for part in inferences], places),
-        _spread([part.sides for part in inferences], sides),
-        _transitions(inferences, places),
-        sum(part.bad_checksums for part in inferences),
-        sum(part.stray_errors for part in inferences),
-        conduct,
-        resets,
+    ends = np.cumsum([len(numbers) for numbers, _part in parts])
+    for places, (_numbers, part) in zip(np.split(place, ends[:-1]), parts, strict=True):
+        whole.add(places, part)
+    return numbers[order], whole.whole()
+
+
+def chosen(numbers: Array, whole: Inference, keep: Array) -> tuple[Array, Inference]:
+    """The connections that ``keep``, a mask, says, in their order."""
+    places = np.flatnonzero(keep)
+    transitions = whole.transitions[keep[whole.transitions["conn"]]]
+    transitions["conn"] = (np.cumsum(keep) - 1)[transitions["conn"]]
+    conduct, resets = by_side(whole.conduct[sides_of(places)], whole.resets)
+    return numbers[places], whole._replace(
+        connections=whole.connections[places],
+        sides=whole.sides[sides_of(places)],
+        transitions=transitions,
+        conduct=conduct,
+        resets=resets,
     )
-    return numbers[order], whole
-
-
-def _spread(parts: Sequence[Array], places: Sequence[Array]) -> Array:
-    """One array of the rows of several, those of each at its places."""
-    dtype = parts[0].dtype
-    rows = np.empty(sum(map(len, parts)), dtype)
-    plain = np.dtype((np.void, dtype.itemsize))  # numpy copies records field by field, and bytes at once
-    for part, here in zip(parts, places, strict=True):
-        rows.view(plain)[here] = np.ascontiguousarray(part).view(plain)
-    return rows
-
-
-def _transitions(parts: Sequence[Inference], places: Sequence[Array]) -> Array:
-    """All rows by connection; each connection's are of one part, and stand together there."""
-    counts = [np.bincount(part.transitions["conn"], minlength=len(part.connections)) for part in parts]
-    ends = np.cumsum(_spread(counts, places))
-    targets = []
-    for count, here in zip(counts, places, strict=True):
-        shift = ends[here] - np.cumsum(count)
-        targets.append(np.arange(count.sum()) + np.repeat(shift, count))
-    rows = _spread([part.transitions for part in parts], targets)
-    rows["conn"] = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    return rows
-
-
-def _conduct(parts: Sequence[Inference], sides: Sequence[Array]) -> tuple[Array, Array]:
-    conduct = _spread([part.conduct for part in parts], sides)
-    owners = [here[part.resets["side"]] for part, here in zip(parts, sides, strict=True)]
-    with_resets = np.sort(np.concatenate(owners))
-    resets = _spread([part.resets for part in parts], [np.searchsorted(with_resets, own) for own in owners])
-    resets["side"] = with_resets
-    conduct["reset"][with_resets] = np.arange(1, len(resets) + 1)
-    return conduct, resets
-
-
-def chosen(numbers: Array, whole: Inference, keep: Array | None = None) -> tuple[Array, Inference]:
-    """Some of the connections, in the order of their numbers; all if ``keep``, a mask, is None."""
-    places = np.arange(len(numbers)) if keep is None else np.flatnonzero(keep)
-    order = places[np.argsort(numbers[places], kind="stable")]
-    place = np.full(len(numbers) + 1, -1, np.int32)
-    place[order] = np.arange(len(order))
-    sides = sides_of(order)
-    connections, transitions = whole.connections[order], whole.transitions
-    transitions = transitions[place[transitions["conn"]] >= 0]
-    transitions["conn"] = place[transitions["conn"]]
-    transitions = transitions[np.argsort(transitions["conn"], kind="stable")]
-    conduct, resets = whole.conduct[sides], whole.resets
-    with_resets = np.flatnonzero(conduct["reset"])
-    resets = resets[conduct["reset"][with_resets] - 1]
-    resets["side"] = with_resets
-    conduct["reset"][with_resets] = np.arange(1, len(resets) + 1)
-    inference = Inference(
-        connections,
-        whole.sides[sides],
-        transitions,
-        whole.bad_checksums,
-        whole.stray_errors,
-        conduct,
-        resets,
-    )
-    return numbers[order], inference
