@@ -13,7 +13,9 @@ import tcpstates
 from builders import ethernet
 from encapsulations import PACKET, PACKET6, SEGMENT, SEGMENT6
 from frames_of_tests import decoded_by, ethernet_of, ipv4, ipv6
+from streams import SECOND, SYN, Sent, as_errors, as_segments
 from tcpstates.capture.decoder import Decoder
+from tcpstates.inference.tuples import turns
 from tcpstates.reports.wording import icmp_words
 from tcpstates.schema import ICMP_ERRORS, Checksum
 from transcripts import START, Transcript
@@ -201,3 +203,16 @@ def test_errors_in_words() -> None:
     assert icmp_words(6, 1, 4) == "port unreachable (ICMPv6 1/4)"
     assert icmp_words(6, 3, 1) == "fragment reassembly time exceeded (ICMPv6 3/1)"
     assert icmp_words(4, 42, 1) == "error (ICMP 42/1)"
+
+
+def test_an_error_waits_for_the_next_segment_of_its_own_ends_only() -> None:
+    """So errors that answer many attempts are taken together; none is taken too late."""
+    attempts = [Sent(flags=SYN, seq=1, client=client) for client in range(1, 5)]
+    again = Sent(gap=SECOND, flags=SYN, seq=1, client=2)
+    errors = as_errors([Sent(flags=SYN, seq=1, client=client, icmp=(3, 1)) for client in range(1, 5)])
+    segments = as_segments([*attempts, again])
+    errors["time"] = segments["time"][3] + 1
+    assert turns(segments, errors).tolist() == [5, 4, 5, 5]
+    errors["time"][2] = segments["time"][4]  # what comes after it in its order is not taken before it
+    assert turns(segments, errors[[2, 1]]).tolist() == [5, 5]
+    assert turns(segments[:0], errors).tolist() == [0, 0, 0, 0]

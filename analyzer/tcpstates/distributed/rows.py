@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tcpstates.inference.memory import bytes_of
+from tcpstates.inference.tuples import hash_of
 from tcpstates.schema import ICMP_ERRORS, SEGMENTS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -56,7 +57,6 @@ FRAGMENT_ROWS = np.dtype(
 
 #: Rows that wait in a worker's memory to be written: 70 MB.
 WAITING = 1 << 19
-_SHIFT, _MIX = np.uint64(29), np.uint64(0x165667B19E3779F9)
 
 
 def bucket_of(rows: Array, buckets: int) -> Array:
@@ -71,22 +71,6 @@ def _bucket(hashes: Array, buckets: int) -> Array:
 def slice_of(rows: Array, slices: int) -> Array:
     """uint16 per row: the slice of its bucket, where one is too large for the memory of a worker."""
     return ((hash_of(rows) >> np.uint64(8) & np.uint64(0xFFFFFFFF)) % np.uint64(slices)).astype(np.uint16)
-
-
-def hash_of(rows: Array) -> Array:
-    """uint64 per row, of its addresses and ports: the same in both directions, and on all machines.
-
-    A tunnel or a VLAN makes no difference: the engine weighs it among the connections of a 4-tuple.
-    """
-    ends = np.zeros(len(rows), np.uint64)
-    with np.errstate(over="ignore"):
-        for end in ("src", "dst"):
-            mixed = rows[f"{end}_hi"] * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= rows[f"{end}_lo"] * np.uint64(0xC2B2AE3D27D4EB4F)
-            mixed ^= rows[f"{end}_port"].astype(np.uint64) * _MIX
-            mixed = (mixed ^ (mixed >> _SHIFT)) * _MIX
-            ends += mixed ^ (mixed >> np.uint64(32))
-    return np.asarray((ends ^ (ends >> _SHIFT)) * _MIX)
 
 
 def placed(records: Array, dtype: np.dtype[Any]) -> Array:

@@ -6,6 +6,7 @@ A file, a pipe, a live interface and a worker elsewhere all feed the same two me
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from tcpstates.inference.memory import (
     taken,
 )
 from tcpstates.inference.timers import PROFILES, Timers
+from tcpstates.inference.tuples import turns
 from tcpstates.schema import CONNECTIONS, ICMP_ERRORS, NOTES, SIDES, TRANSITIONS
 from tcpstates.states import State
 
@@ -124,16 +126,24 @@ class Engine:
         return notes
 
     def _move(self, segments: Array, notes: Array, errors: Array) -> None:
-        """Take both in their order; an error comes before the first segment that is later."""
-        done = taken = 0
-        while done < len(segments) or taken < len(errors):
-            until = int(errors["time"][taken]) if taken < len(errors) else step.FOREVER
-            before = int(segments["time"][done]) if done < len(segments) else step.FOREVER
-            if done == len(segments) or until < before:
-                taken = step.take_errors(*self._memory, errors, before, taken)
-            else:
-                done = step.feed(*self._memory, segments, notes, until, done)
-            self._grow()
+        """Take both, each error in its turn."""
+        if not len(errors):
+            self._take(step.feed, segments, notes)
+            return
+        turn, done = turns(segments, errors), 0
+        for place in np.unique(turn).tolist():
+            self._take(step.feed, segments[done:place], notes[done:place])
+            self._take(step.take_errors, errors[turn == place])
+            done = place
+        self._take(step.feed, segments[done:], notes[done:])
+
+    def _take(self, kernel: Callable[..., int], records: Array, *notes: Array) -> None:
+        """Have ``kernel`` take all of the records, with more room in between as it needs it."""
+        done = 0
+        while done < len(records):
+            done = kernel(*self._memory, records, *notes, done)
+            if done < len(records):
+                self._grow()
 
     def _observed(self) -> Conduct:
         """The sides' conduct, once all that they sent has been looked at."""
@@ -338,7 +348,7 @@ class Engine:
         return int(self._memory.core[name][0])
 
     def _grow(self) -> None:
-        """Make room for more of whatever is short, if anything is."""
+        """Make room for more of whatever is short."""
         memory, flows, entries = self._memory, self._count("flow_count") + 1, self._count("entry_count")
         room = len(memory.log) - entries + self._count("free_entries")
         grow(memory.flows, flows)

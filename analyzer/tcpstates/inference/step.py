@@ -136,8 +136,6 @@ LATE_SYN = 2_000 * MILLISECOND
 FAR = 1 << 24
 #: The receive window where none is known.
 LEAST_WINDOW = 1 << 16
-#: The time of nothing that is captured.
-FOREVER = np.iinfo(np.int64).max
 #: So many keep-alives, or repeats, without an answer: the peer cannot be reached.
 UNANSWERED = 2
 #: How many connections of one 4-tuple are looked at, newest first.
@@ -1647,7 +1645,6 @@ def feed(
     core: Any,
     segments: Array,
     notes: Array,
-    until: int,
     start: int,
 ) -> int:
     """Move connections by the segments from ``start`` on, in their order.
@@ -1657,21 +1654,18 @@ def feed(
     slots, flows, sockets, log, core : the fields of memory.Memory
     segments : SEGMENTS array (n,)
     notes : NOTES array (n,), filled in
-    until : ns, where to stop: before the first segment that is later
     start : int
 
     Returns
     -------
     int
-        The first segment that was not taken: a later one, or because the memory has to grow first.
+        How many segments were taken; fewer than all if the memory has to grow first.
     """
     core = core[0]
     looked_ahead = start
     for i in range(start, len(segments)):
         used = core["flow_count"]
         if not _has_room(log, core) or used >= len(flows) or 2 * used >= len(slots):
-            return i
-        if segments[i]["time"] > until:
             return i
         if i >= looked_ahead:
             _look_ahead(slots, flows, sockets, core, segments, i)
@@ -1692,18 +1686,18 @@ def feed(
 
 @kernel
 def take_errors(
-    slots: Array, flows: Array, sockets: Array, log: Array, core: Any, errors: Array, before: int, start: int
+    slots: Array, flows: Array, sockets: Array, log: Array, core: Any, errors: Array, start: int
 ) -> int:
-    """Take the ICMP errors from ``start`` on that come ``before`` a time (ns), in their order.
+    """Take the ICMP errors from ``start`` on, in their order.
 
     One may end a side of the connection that it is about, if that is known. ``errors`` is an ICMP_ERRORS
-    array, the others are as for ``feed``. Returns the first one that was not taken, as that does. It is a
-    kernel of its own since most captures have none, and need not compile it.
+    array, the others, and what is returned, are as for ``feed``. It is a kernel of its own since most
+    captures have none, and need not compile it.
     """
     core = core[0]
     for i in range(start, len(errors)):
         e = errors[i]
-        if (before < FOREVER and before <= e["time"]) or not _has_room(log, core):
+        if not _has_room(log, core):
             return i
         conn = _find_quoted(slots, flows, sockets, log, core, e)
         if conn < 0:
