@@ -131,21 +131,22 @@ def test_of_many_connections_the_worst_are_listed_and_the_page_stays_small(tmp_p
     assert text.count("connection 0 ") >= 1
 
 
-def test_each_outcome_is_explained_once(tmp_path: Path) -> None:
+def text_of_leaks(servers: int, path: Path) -> str:
+    """What a page says of connections that so many servers do not close."""
     builder = LogBuilder()
-    for number in range(3):
-        leaked(builder, endpoints=("10.1.0.1:4000", f"10.0.0.{number + 1}:80"))
-    builder.analysis().report(tmp_path / "a.html")
-    text = text_of(tmp_path / "a.html")
+    for number in range(servers):
+        leaked(builder, endpoints=("10.1.0.1:4000", f"10.0.{number}.1:80"))
+    builder.analysis().report(path)
+    return text_of(path)
+
+
+def test_each_outcome_is_explained_once(tmp_path: Path) -> None:
+    text = text_of_leaks(3, tmp_path / "a.html")
     assert text.count("What stuck_close_wait means") == 1
 
 
 def test_of_many_findings_the_worst_are_open_and_no_number_is_kept_back(tmp_path: Path) -> None:
-    builder = LogBuilder()
-    for number in range(40):
-        leaked(builder, endpoints=("10.1.0.1:4000", f"10.0.{number}.1:80"))
-    builder.analysis().report(tmp_path / "a.html")
-    text = text_of(tmp_path / "a.html")
+    text = text_of_leaks(40, tmp_path / "a.html")
     assert "20 more findings" in text
     assert re.search("and 10 more findings, less bad: +tcpstates findings", text)
 

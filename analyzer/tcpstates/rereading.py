@@ -56,7 +56,7 @@ class Reading(NamedTuple):
     @property
     def is_repeatable(self) -> bool:
         """Whether the capture can be read again."""
-        return all(path is not None and Path(path).is_file() for path in map(_path, self.sources))
+        return all(map(_is_there, self.sources))
 
     def paths(self) -> list[str]:
         """The files to read again.
@@ -67,8 +67,7 @@ class Reading(NamedTuple):
             If the capture was no regular file, or is not there any more.
         """
         for source in self.sources:
-            path = _path(source)
-            if path is None or not Path(path).is_file():
+            if not _is_there(source):
                 raise CaptureError(
                     f"{source_name(source)}: cannot be read a second time, which showing segments takes; "
                     "analyze a file"
@@ -80,6 +79,12 @@ def _path(source: Any) -> str | None:
     """The absolute path that a source is, None if it is none."""
     is_path = isinstance(source, (str, os.PathLike)) and source != "-"
     return os.path.abspath(os.fspath(source)) if is_path else None  # noqa: PTH100
+
+
+def _is_there(source: Any) -> bool:
+    """Whether a source can be read from its beginning at any time."""
+    path = _path(source)
+    return path is not None and Path(path).is_file()
 
 
 class _Kept(NamedTuple):
