@@ -67,7 +67,8 @@ _NO_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": 
 
 def inner(function: _Function) -> _Function:
     """Compile ``function`` as a part of the kernels of its own file."""
-    return _jit(function, "PartCompiler", **_NO_WRAPPERS)
+    # numba would have all that an ``inlined`` function calls inlined as well, unless told not to
+    return _jit(function, "PartCompiler", forceinline=False, **_NO_WRAPPERS)
 
 
 def inlined(function: _Function) -> _Function:

@@ -242,11 +242,16 @@ def _happen(log, core, x, event, evidence, time, frame, file):
     _fold(log, core, x, i)
 
 
-@inner
+@inlined
 def _withdraw(log, core, x, event):
     """Take an event of side ``x`` back, as if it had never been."""
-    if not _has(x, event):
-        return
+    if _has(x, event):
+        _take_back(log, core, x, event)
+
+
+@inner
+def _take_back(log, core, x, event):
+    """Take back an event that side ``x`` has met."""
     x["happened"] &= ~(np.uint32(1) << np.uint32(event))
     i = x["tail"]
     while log[i]["event"] != event:
@@ -566,12 +571,8 @@ def _find(slots, flows, sockets, log, core, s, h):
     """The connection that ``s`` belongs to, opened if it is new; ``h`` is its hash."""
     slot = _slot_of(slots, flows, sockets, s, h)
     newest = _newest(slots, flows, sockets, log, core, slot, s["time"])
-    if newest < 0:
-        return _open(slots, flows, sockets, log, core, slot, newest, h, s)
-    conn = _choose(flows, sockets, log, core, newest, s)
-    if conn < 0:
-        return _open(slots, flows, sockets, log, core, slot, newest, h, s)
-    return conn
+    conn = _choose(flows, sockets, log, core, newest, s) if newest >= 0 else newest
+    return conn if conn >= 0 else _open(slots, flows, sockets, log, core, slot, newest, h, s)
 
 
 @inner
@@ -594,7 +595,7 @@ def _unlink(flows, conn):
     flow["before"], flow["newer"] = -1, FORGOTTEN
 
 
-@inner
+@inlined
 def _newest(slots, flows, sockets, log, core, slot, now):
     """The newest connection of a 4-tuple, -1 for none, once those that are over for long are forgotten."""
     conn = _in_slot(slots, slot)
@@ -899,14 +900,18 @@ def _confirm(log, core, x, y, event, s, last, now):
     _happen(log, core, x, event, OBSERVED, max(time, last), frame, file)
 
 
-@inner
+@inlined
 def _show_life(log, core, flow, x, y, s, now):
     """``x`` sends what only a live socket sends: whatever is thought to have ended it did not.
 
     Returns whether a RST that it received has to be put behind this segment, which crossed it.
     """
-    if x["state"] != CLOSE or not x["happened"]:
-        return False
+    return x["state"] == CLOSE and x["happened"] != 0 and _revive(log, core, flow, x, y, s, now)
+
+
+@inner
+def _revive(log, core, flow, x, y, s, now):
+    """Take back what is thought to have ended ``x``, see ``_show_life``."""
     crossing = _crossing(flow)
     is_new = not x["known"] & KNOWS_SEQUENCE or _ahead(_plus(s["seq"], s["payload"]), x["snd_nxt"]) > 0
     _withdraw(log, core, x, TIMER_2MSL)
@@ -1307,7 +1312,7 @@ def _note_leap(x, s, now):
     x["leap_frame"], x["leap_file"] = s["frame"], s["file"]
 
 
-@inner
+@inlined
 def _regain_track(log, core, x, y, end):
     """``x`` uses numbers up to ``end``: if that is all that was missed, no FIN was in it."""
     if x["known"] & MISSED_FRAMES and _ahead(end, x["missed_end"]) >= 0:
@@ -1316,7 +1321,7 @@ def _regain_track(log, core, x, y, end):
         _withdraw(log, core, y, LOST_TRACK)
 
 
-@inner
+@inlined
 def _is_keep_alive(x, y, s):
     """Whether ``s`` repeats the last, acknowledged number only to be answered (3.8.4; window probes too)."""
     if s["flags"] & FIN or s["payload"] > 1 or _ahead(s["seq"], x["snd_nxt"]) != -1:
