@@ -7,7 +7,7 @@ kernel takes in each of its parts once, as a compiler does with the functions of
 for code of all kinds, and kernels need not, is left out.
 
 It relies on how numba is built inside. Versions that it was not tried with compile kernels in their own way:
-the same kernels, but the first run takes three times as long. Parts may not call each other in circles.
+the same kernels, but the first run takes twice as long. Parts may not call each other in circles.
 """
 
 from __future__ import annotations
