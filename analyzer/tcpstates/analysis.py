@@ -21,7 +21,7 @@ from tcpstates.inference.timers import profile_named
 from tcpstates.inferring import Progress, infer
 from tcpstates.reports.census import census, comfortable_step
 from tcpstates.reports.compare import compare
-from tcpstates.reports.connections import connections
+from tcpstates.reports.connections import connections, connections_in_pieces
 from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.exchange import Exchange, segments_table
 from tcpstates.reports.facts import Facts
@@ -99,6 +99,8 @@ def analyze(
         damage. It takes ``tcpstates[distributed]``.
     workdir : with ``client``, the folder in which workers keep what they have done, at the same path for
         all; of one that was used before, what is there already is taken. A temporary one if None.
+        Without, a folder for what need not fit in memory: what is known of connections that are over, where
+        there are many, in files that have no names and go with the program. In memory if None.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def analyze(
         run = _share_out(sources, reading, client, workdir, dialects, progress)
         return Analysis(run.log, run.counts, run.damage, thresholds, run.reading, run.work)
     watch, has_threads = _watch(sources, follow, stop), may_run_ahead(threads)
-    found = infer(sources, reading, watch, dialects, has_threads, progress)
+    folder = None if workdir is None else Path(workdir)
+    found = infer(sources, reading, watch, dialects, has_threads, progress, folder)
     return Analysis(found.log, found.counts, found.damage, thresholds, reading, in_parallel=has_threads)
 
 
@@ -372,13 +375,17 @@ class Analysis:
         return table if where is None else filtered(table, where)
 
     def pieces(self, name: str) -> Table | Pieces:
-        """The same to be taken part by part, of which the longest one is never all in memory."""
-        return timeline_in_pieces(self.log) if name == "timeline" else self.table(name)
+        """The same to be taken part by part, of which the longest ones are never all in memory."""
+        if name == "timeline":
+            return timeline_in_pieces(self.log)
+        if name == "connections":
+            return connections_in_pieces(self.log, self.outcomes, self.diagnoses)
+        return self.table(name)
 
     def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:
         log = self.log
         if name == "connections":
-            return _only(connections(log, self.outcomes, self.diagnoses), self._known(conn))
+            return connections(log, self.outcomes, self.diagnoses, self._known(conn))
         if name == "timeline":
             return timeline(log, self._known(conn))
         if name == "findings":

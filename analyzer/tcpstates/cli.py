@@ -245,6 +245,8 @@ def analyze(output: Path | None, fail_on: str | None, **given: Any) -> int:
     """Say what is wrong here, who is to blame, what to run next."""
     if output is not None:
         _make_folder(output)
+        if given["scheduler"] is None:
+            given["workdir"] = given["workdir"] or output
     analysis = _analyze(**given, dialects=output is not None)
     from tcpstates.show.terminal import print_summary
 
@@ -317,8 +319,6 @@ def _analyze(captures: tuple[str, ...], scheduler: str | None, **options: Any) -
     from tcpstates.analysis import analyze as analyze_captures
     from tcpstates.show.progress import Progress
 
-    if options["workdir"] is not None and scheduler is None:
-        raise UsageError("--workdir is for workers; give a --scheduler too, such as local")
     names = _expanded(captures)
     waits = options["follow"] or any(_is_pipe(name) for name in names)
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tcpstates.capture.ahead import Decoded, ahead, decode
@@ -40,6 +41,7 @@ def infer(
     dialects: bool,
     has_threads: bool,
     progress: Progress | None,
+    folder: Path | None = None,
 ) -> Inferred:
     """Read a capture once, or twice if its clock went back by so much that memory was given up too early.
 
@@ -50,8 +52,9 @@ def infer(
     dialects : whether to ask also what Zeek and Wireshark would say.
     has_threads : whether reading may run ahead, and looking at sides behind.
     progress : told after each block.
+    folder : where what is said of connections that are over waits for the end, in memory if None.
     """
-    run = _Run(sources, reading, watch, dialects, has_threads, progress or (lambda read, total: None))
+    run = _Run(sources, reading, watch, dialects, has_threads, progress or (lambda read, total: None), folder)
     if reading.is_repeatable and not (watch and watch.follow):
         try:
             return run(sets_aside=True)
@@ -67,6 +70,7 @@ class _Run(NamedTuple):
     dialects: bool
     has_threads: bool
     progress: Progress
+    folder: Path | None
 
     def __call__(self, sets_aside: bool) -> Inferred:
         reader, sorter = CaptureReader(self.sources, self.watch), Sorter()
@@ -78,7 +82,7 @@ class _Run(NamedTuple):
             engine = Engine(
                 profile_named(self.reading.timers), checksums=self.reading.checksums, behind=behind
             )
-            shelf = Shelf(engine, others)
+            shelf = Shelf(engine, others, self.folder)
             decoded = ahead(decoded) if is_shared else decoded
             segments = self._feed(decoded, reader.bytes_total, engine, others, shelf if sets_aside else None)
             result, words = shelf.close(frames.last_time)

@@ -6,13 +6,15 @@ can belong to a connection that is over for long (docs/inference.md, 2), all is 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tcpstates.inference.engine import Engine, Inference
-from tcpstates.inference.parts import Parts, put
+from tcpstates.inference.parts import Parts
+from tcpstates.inference.rows import Rows
 from tcpstates.schema import DIALECTS
 
 if TYPE_CHECKING:
@@ -39,11 +41,12 @@ class Shelf:
     ----------
     engine : whose connections.
     others : what else knows the engine's connections by their places.
+    folder : where to keep what is taken, if it need not fit in memory.
     """
 
-    def __init__(self, engine: Engine, others: Dialects | None) -> None:
+    def __init__(self, engine: Engine, others: Dialects | None, folder: Path | None = None) -> None:
         self._engine, self._others = engine, others
-        self._parts, self._words = Parts(), np.zeros(0, DIALECTS)
+        self._parts, self._words = Parts(folder), Rows(DIALECTS, folder)
         self._remembered = 0  # when it was looked last
         self._latest = self._looked_at = np.iinfo(np.int64).min
 
@@ -87,7 +90,7 @@ class Shelf:
     def _add(self, numbers: Array, part: Inference, words: Array | None) -> None:
         self._parts.add(numbers, part)
         if words is not None:
-            self._words = put(self._words, numbers, words)
+            self._words.put(numbers, words)
 
     def close(self, now: int) -> tuple[Inference, Array | None]:
         """All connections in the order of their numbers, and what the others say of each.
@@ -102,4 +105,4 @@ class Shelf:
         if not len(self._parts):
             return rest, words
         self._add(numbers, rest, words)
-        return self._parts.whole(), None if words is None else self._words
+        return self._parts.whole(), None if words is None else self._words.array

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tcpstates.inference import wireshark, zeek
-from tcpstates.inference.memory import grow, sides_of
-from tcpstates.schema import DIALECTS
+from tcpstates.inference.memory import grow, sides_of, taken
+from tcpstates.schema import DIALECTS, SIDES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,6 +26,9 @@ PLACES = np.dtype(
     ],
     align=True,
 )
+
+#: So many connections are told of together: what they need stays in a processor's caches.
+_AT_ONCE = 1 << 12
 
 #: TCP ports that Zeek's default scripts name as a server's (``likely_server_ports``).
 SERVER_PORTS = (
@@ -100,13 +103,20 @@ class Dialects:
 
     def said_of(self, connections: Array, sides: Array) -> Array:
         """The same of some connections, by their places; ``sides`` has those of all."""
+        rows = np.zeros(len(connections), DIALECTS)
+        for start in range(0, len(rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            self._say(rows[part], connections[part], sides)
+        return rows
+
+    def _say(self, rows: Array, connections: Array, sides: Array) -> None:
+        """Fill in the ``rows`` of some connections."""
         places = self._places_of_records[connections]
-        rows = self._rows(places["first"], sides)
+        self._say_of_records(rows, places["first"], sides)
         rows["zeek_splits"] = places["later"]
         places = self._places_of_streams[connections]
         rows["completeness"] = self._streams["bits"][places["first"]]
         rows["wireshark_splits"] = places["later"]
-        return rows
 
     def free(self, over: Array) -> Array:
         """Which of the connections that are over can be forgotten: nothing of them matters to another one.
@@ -133,13 +143,13 @@ class Dialects:
         self._places_of_streams, used = _kept(
             self._places_of_streams, connections, int(self._stream_count[0])
         )
-        self._streams, self._stream_count[0] = self._streams[used], len(used)
+        self._streams, self._stream_count[0] = taken(self._streams, used), len(used)
         self._places_of_records, used = _kept(
             self._places_of_records, connections, int(self._record_count[0])
         )
-        self._records, self._record_count[0] = self._records[used], len(used)
+        self._records, self._record_count[0] = taken(self._records, used), len(used)
         self._records["conn"] = place[self._records["conn"]]
-        self._ends = self._ends[sides_of(used)]
+        self._ends = taken(self._ends, sides_of(used))
 
     def zeek_records(self, sides: Array) -> tuple[Array, Array]:
         """Every record that Zeek would log so far, of which a connection can have several.
@@ -154,18 +164,19 @@ class Dialects:
         rows : DIALECTS array (m,), of which only Zeek's fields are filled in.
         """
         every = np.arange(int(self._record_count[0]))
-        return self._records["conn"][every], self._rows(every, sides)
+        rows = np.zeros(len(every), DIALECTS)
+        self._say_of_records(rows, every, sides)
+        return self._records["conn"][every], rows
 
-    def _rows(self, which: Array, sides: Array) -> Array:
-        """What Zeek's fields of DIALECTS would say of some records."""
-        records = self._records[which]
-        rows = np.zeros(len(records), DIALECTS)
-        rows["history"] = np.ascontiguousarray(records["letters"]).view(DIALECTS["history"])[:, 0]
-        rows["reversed"] = records["originator"] != _higher_clients(sides[sides_of(records["conn"])])
-        ends = 2 * which.astype(np.int64) + records["originator"]
+    def _say_of_records(self, rows: Array, which: Array, sides: Array) -> None:
+        """Fill in Zeek's fields of ``rows`` for some records."""
+        connections, originator = (self._records[name][which] for name in ("conn", "originator"))
+        letters = np.ascontiguousarray(self._records["letters"][which])
+        rows["history"] = letters.view(DIALECTS["history"])[:, 0]
+        rows["reversed"] = originator != _higher_clients(taken(sides, sides_of(connections), SIDES))
+        ends = 2 * which.astype(np.int64) + originator
         rows["originator"], rows["responder"] = self._ends["state"][ends], self._ends["state"][ends ^ 1]
         rows["is_empty"] = ~(self._has_bytes(ends) | self._has_bytes(ends ^ 1))
-        return rows
 
     def _has_bytes(self, ends: Array) -> Array:
         """Whether an end sent any payload, by Zeek's count: from numbers, SYN and FIN left out."""

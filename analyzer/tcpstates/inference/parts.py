@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tcpstates.inference.conduct import by_side
 from tcpstates.inference.engine import Inference
-from tcpstates.inference.memory import bytes_of, sides_of
+from tcpstates.inference.memory import sides_of
+from tcpstates.inference.rows import Rows
 from tcpstates.schema import CONDUCT, CONNECTIONS, RESETS, SIDES, TRANSITIONS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Parts:
-    """The rows of connections that come part by part: each is put where it belongs at once."""
+    """The rows of connections that come part by part: each is put where it belongs at once.
 
-    def __init__(self) -> None:
-        self._connections = np.zeros(0, CONNECTIONS)
-        self._sides, self._conduct = np.zeros(0, SIDES), np.zeros(0, CONDUCT)
-        self._transitions, self._ends = np.zeros(0, TRANSITIONS), [0]  # those of each part, one after another
+    Parameters
+    ----------
+    folder : where they are kept if they need not fit in memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._connections, self._sides = Rows(CONNECTIONS, folder), Rows(SIDES, folder)
+        self._conduct = Rows(CONDUCT, folder)
+        self._transitions, self._ends = Rows(TRANSITIONS, folder), [0]  # of each part, one after another
         self._resets, self._reset_count = [np.zeros(0, RESETS)], 0
         self._bad_checksums = self._stray_errors = 0
 
@@ -32,27 +40,27 @@ class Parts:
 
     def add(self, places: Array, part: Inference) -> None:
         """Take in a part; ``places`` (int64) says where its connections belong among all."""
-        sides = sides_of(places)
-        self._connections = put(self._connections, places, part.connections)
-        self._sides = put(self._sides, sides, part.sides)
-        self._conduct = put(self._conduct, sides, part.conduct)
+        sides, start = sides_of(places), self._ends[-1]
+        self._connections.put(places, part.connections)
+        self._sides.put(sides, part.sides)
+        self._conduct.put(sides, part.conduct)
         with_resets = sides[part.resets["side"]]
-        self._conduct["reset"][with_resets] = self._reset_count + np.arange(1, len(with_resets) + 1)
+        self._conduct.array["reset"][with_resets] = self._reset_count + np.arange(1, len(with_resets) + 1)
         self._resets.append(part.resets)
         self._reset_count += len(part.resets)
-        start, end = self._ends[-1], self._ends[-1] + len(part.transitions)
-        self._transitions = put(self._transitions, np.arange(start, end), part.transitions)
-        self._transitions["conn"][start:end] = places[part.transitions["conn"]]
+        end = start + len(part.transitions)
+        self._transitions.put(np.arange(start, end), part.transitions)
+        self._transitions.array["conn"][start:end] = places[part.transitions["conn"]]
         self._ends.append(end)
         self._bad_checksums += part.bad_checksums
         self._stray_errors += part.stray_errors
 
     def whole(self) -> Inference:
         """All that there is; no more parts can follow."""
-        conduct, resets = by_side(self._conduct, np.concatenate(self._resets))
+        conduct, resets = by_side(self._conduct.array, np.concatenate(self._resets))
         return Inference(
-            self._connections,
-            self._sides,
+            self._connections.array,
+            self._sides.array,
             self._in_order(),
             self._bad_checksums,
             self._stray_errors,
@@ -62,24 +70,15 @@ class Parts:
 
     def _in_order(self) -> Array:
         """The transitions by connection; those of one connection stand together already."""
-        counts = np.bincount(self._transitions["conn"])
+        unordered, rows = self._transitions.array, Rows(TRANSITIONS, self._folder)
+        counts = np.bincount(unordered["conn"])
         before = np.cumsum(counts) - counts
-        rows = np.empty(len(self._transitions), TRANSITIONS)
         for start, end in pairwise(self._ends):
-            part = self._transitions[start:end]
+            part = unordered[start:end]
             first = np.flatnonzero(np.diff(part["conn"], prepend=-1))
             conn = part["conn"][first]
-            targets = np.arange(len(part)) + np.repeat(before[conn] - first, counts[conn])
-            bytes_of(rows)[targets] = bytes_of(part)
-        return rows
-
-
-def put(rows: Array, places: Array, new: Array) -> Array:
-    """``rows``, which nobody else may hold, with ``new`` ones at their places and the room that it takes."""
-    if len(places):
-        rows.resize(max(len(rows), int(places.max()) + 1), refcheck=False)
-        bytes_of(rows)[places] = bytes_of(np.ascontiguousarray(new))
-    return rows
+            rows.put(np.arange(len(part)) + np.repeat(before[conn] - first, counts[conn]), part)
+        return rows.array
 
 
 def joined(parts: Sequence[tuple[Array, Inference]]) -> tuple[Array, Inference]:

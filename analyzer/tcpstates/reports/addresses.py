@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from ipaddress import IPv6Address
 
 import numpy as np
 
 from tcpstates.reports.ranking import coded
+from tcpstates.reports.table import Labels
 
 _MAPPED = 0xFFFF  # ::ffff:a.b.c.d, RFC 4291, 2.5.5.2
 
@@ -48,7 +48,10 @@ class Addresses:
         """One of the unique addresses, written out."""
         return address_text(int(self.hi[code]), int(self.lo[code]))
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """All of the unique addresses, written out."""
-        return tuple(map(address_text, self.hi.tolist(), self.lo.tolist()))
+    def labels(self, codes: np.ndarray) -> Labels:
+        """Some of the unique addresses, -1 for none, written out: each once, in their order."""
+        used, narrowed = coded(codes)
+        none = int((used[:1] < 0).sum())
+        used = used[none:]
+        names = map(address_text, self.hi[used].tolist(), self.lo[used].tolist())
+        return Labels((narrowed - none).astype(np.int32), list(names))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tcpstates.errors import UsageError
+from tcpstates.reports.columns import blocks
 from tcpstates.reports.listeners import listening
 from tcpstates.reports.log import LIVE, Log
 from tcpstates.reports.table import Labels, Table
@@ -55,11 +56,8 @@ def census(log: Log, every: int) -> Table:
         If ``every`` is zero, or so short that there would be more than a million bins.
     """
     bins = _bins(log, every)
-    sockets = {
-        state: counts
-        for state in _STATES
-        if (counts := _sockets(log, bins, state)).any() or _occurs(log, state)
-    }
+    occurs, counts = np.bincount(log.state, minlength=len(State)) > 0, _sockets(log, bins)
+    sockets = {state: counts[state] for state in _STATES if occurs[state] or counts[state].any()}
     return Table.of(
         "census",
         {
@@ -113,23 +111,18 @@ def _bins(log: Log, every: int) -> _Bins:
     return _Bins(first, every, count)
 
 
-def _occurs(log: Log, state: State) -> bool:
-    return bool((log.state == state).any())
+def _sockets(log: Log, bins: _Bins) -> np.ndarray:
+    """int64 of shape (states, bins): how many sockets are in each state when each bin begins."""
+    changes = np.zeros((len(State), bins.number + 1), np.int64)
 
+    def change(states: np.ndarray, times: np.ndarray, by: Any) -> None:
+        np.add.at(changes.reshape(-1), states * np.int64(bins.number + 1) + bins.of(times), by)
 
-def _sockets(log: Log, bins: _Bins, state: State) -> np.ndarray:
-    """How many sockets are in ``state`` when each bin begins."""
-    if state == State.LISTEN:
-        changes = listening(log)
-        return _running(bins, changes.time[changes.begins], changes.time[~changes.begins])
-    rows = np.flatnonzero(log.state == state)
-    lasting = np.zeros(len(log.state), bool)
-    lasting[log.last_rows] = True
-    return _running(bins, log.transitions["start"][rows], log.row_ends[rows[~lasting[rows]]])
-
-
-def _running(bins: _Bins, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The number of intervals that hold each bin's start: those begun, less those ended."""
-    begun = np.bincount(bins.of(starts), minlength=bins.number + 1)
-    ended = np.bincount(bins.of(ends), minlength=bins.number + 1)
-    return np.cumsum(begun - ended)[: bins.number]
+    for part in blocks(len(log.transitions)):
+        rows = np.arange(part.start, part.stop)
+        change(log.state[part], log.transitions["start"][part], 1)
+        left = rows[~log.is_last[part]]
+        change(log.state[left], log.ends_of(left), -1)
+    listeners = listening(log)
+    change(np.array(State.LISTEN), listeners.time, np.where(listeners.begins, 1, -1))
+    return np.cumsum(changes, axis=1)[:, : bins.number]

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tcpstates.errors import UsageError
+from tcpstates.reports.columns import blocks
 from tcpstates.reports.dialects import conn_states, histories
 from tcpstates.reports.log import CLOSING_STATES, Log
 from tcpstates.reports.outcomes import Outcomes
-from tcpstates.reports.table import Table, Values, used_labels
+from tcpstates.reports.table import Table, Values
 from tcpstates.schema import (
     CONN_STATES,
     DIALECT_NAMES,
@@ -28,6 +29,7 @@ from tcpstates.schema import (
 )
 from tcpstates.states import Event, Side, State
 
+_LOWER = 0x20  # the bit that makes a letter a small one
 _RESETS = ("REJ", "RSTO", "RSTR", "RSTOS0", "RSTRH")
 _ROLES = ("originator", "responder")
 _HANDSHAKE = Completeness.SYN | Completeness.SYN_ACK | Completeness.ACK
@@ -64,11 +66,6 @@ class _Words:
         """int8, of CONN_STATES."""
         return conn_states(self.rows)
 
-    @cached_property
-    def history(self) -> np.ndarray:
-        """An object array of text."""
-        return histories(self.rows)
-
     def is_in(self, *names: str) -> np.ndarray:
         """Whether Zeek's conn_state is one of ``names``."""
         return np.isin(self.conn_state, [CONN_STATES.index(name) for name in names])
@@ -83,8 +80,10 @@ class _Words:
 
     def met(self, *events: Event) -> np.ndarray:
         """Whether one of ``events`` changed the state of a side."""
-        rows = np.isin(self.log.transitions["cause"], events)
-        return np.bincount(self.log.transitions["conn"][rows], minlength=len(self.log.connections)) > 0
+        met = np.zeros(len(self.log.connections), bool)
+        for part in blocks(len(self.log.cause)):
+            met[self.log.transitions["conn"][part][np.isin(self.log.cause[part], events)]] = True
+        return met
 
     @cached_property
     def has_both_fins(self) -> np.ndarray:
@@ -140,9 +139,11 @@ def _wireshark_misses_a_fin(words: _Words) -> np.ndarray:
 
 
 def _zeek_leaves_out_segments(words: _Words) -> np.ndarray:
-    unique, codes = np.unique(words.rows["history"], return_inverse=True)
-    found = [b"C" in letters or b"c" in letters for letters in unique.tolist()]
-    return np.asarray(np.array(found, bool)[codes])
+    found = np.zeros(len(words.rows), bool)
+    for part in blocks(len(found)):
+        letters = words.rows["history"][part].copy().view(np.uint8).reshape(part.stop - part.start, -1)
+        found[part] = ((letters | _LOWER) == ord("c")).any(axis=1)
+    return found
 
 
 def _wireshark_misses_the_syn(words: _Words) -> np.ndarray:
@@ -232,7 +233,7 @@ def _columns(words: _Words, conn: np.ndarray, which: np.ndarray) -> dict[str, Va
     }
     for side in Side:
         codes = log.addresses.codes[2 * conn + side]
-        values[f"{side.label}_addr"] = used_labels(codes, log.addresses.names)
+        values[f"{side.label}_addr"] = log.addresses.labels(codes)
         values[f"{side.label}_port"] = log.sides["port"][2 * conn + side]
         values[f"{side.label}_state"] = log.final[conn, side]
     return values
@@ -240,11 +241,11 @@ def _columns(words: _Words, conn: np.ndarray, which: np.ndarray) -> dict[str, Va
 
 def _sayings(words: _Words, conn: np.ndarray, dialect: np.ndarray) -> np.ndarray:
     """``SF ShADadFf`` for Zeek, ``31`` for Wireshark."""
-    states, histories = words.conn_state[conn].tolist(), words.history[conn].tolist()
-    bits = words.rows["completeness"][conn].tolist()
+    rows = words.rows[conn]
+    states, bits = words.conn_state[conn].tolist(), rows["completeness"].tolist()
     is_zeek = (dialect == DIALECT_NAMES.index("zeek")).tolist()
     texts = [
         f"{CONN_STATES[state]} {letters}" if zeek else str(number)
-        for zeek, state, letters, number in zip(is_zeek, states, histories, bits, strict=True)
+        for zeek, state, letters, number in zip(is_zeek, states, histories(rows).tolist(), bits, strict=True)
     ]
     return np.array(texts, object)

@@ -8,40 +8,52 @@ from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.dialects import dialects
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
-from tcpstates.reports.table import Table, Values, used_labels
+from tcpstates.reports.table import Pieces, Table, Values
 from tcpstates.states import Side
 
 _COUNTED = ("frames", "bytes", "retransmits", "duplicates")
 
 
-def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Table:
-    """One row per connection, in the order of first frames."""
-    start, end = log.connections["start"].copy(), log.connections["end"].copy()
+def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses, conn: int | None = None) -> Table:
+    """One row per connection, in the order of first frames; that of ``conn`` alone if it is given."""
+    whole = connections_in_pieces(log, outcomes, diagnoses)
+    return whole.take(slice(len(whole)) if conn is None else slice(conn, conn + 1))
+
+
+def connections_in_pieces(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Pieces:
+    """All of them, of which any part is made when it is taken."""
+    count = len(log.connections)
+    return Pieces("connections", count, lambda part: _rows(log, outcomes, diagnoses, part))
+
+
+def _rows(log: Log, outcomes: Outcomes, diagnoses: Diagnoses, part: slice) -> Table:
+    rows = log.connections[part]
+    conn = np.arange(*part.indices(len(log.connections)))
     values: dict[str, Values] = {
-        "conn": np.arange(len(log.connections)),
-        "tunnel": log.places.tunnels_of(log.places.codes[Side.CLIENT :: 2]),
-        "start": start,
-        "end": end,
-        "duration": end - start,
-        "first_closer": log.connections["first_closer"].astype(np.int8) - 1,
-        "outcome": outcomes.outcome,
-        "culprit": outcomes.culprit,
-        "severity": outcomes.severity,
-        "diagnosis": diagnoses.column,
-        **dialects(log),
+        "conn": conn,
+        "tunnel": log.places.tunnels_of(log.places.codes[2 * conn + Side.CLIENT]),
+        "start": rows["start"].copy(),
+        "end": rows["end"].copy(),
+        "duration": rows["end"] - rows["start"],
+        "first_closer": rows["first_closer"].astype(np.int8) - 1,
+        "outcome": outcomes.outcome[part],
+        "culprit": outcomes.culprit[part],
+        "severity": outcomes.severity[part],
+        "diagnosis": diagnoses.column[part],
+        **dialects(log, conn),
     }
     for side in Side:
-        values |= {f"{side.label}_{name}": column for name, column in _of_side(log, side).items()}
+        values |= {f"{side.label}_{name}": column for name, column in _of_side(log, conn, side).items()}
     return Table.of("connections", values)
 
 
-def _of_side(log: Log, side: Side) -> dict[str, Values]:
+def _of_side(log: Log, conn: np.ndarray, side: Side) -> dict[str, Values]:
     """The columns of one side, without its name before theirs."""
-    rows = log.sides[side::2]
-    counts = {name: rows[name].astype(np.int64) for name in _COUNTED}
+    places = 2 * conn + side
+    counts = {name: log.sides[name][places].astype(np.int64) for name in _COUNTED}
     return {
-        "addr": used_labels(log.addresses.codes[side::2], log.addresses.names),
-        "port": rows["port"].copy(),
-        "state": log.final[:, side],
+        "addr": log.addresses.labels(log.addresses.codes[places]),
+        "port": log.sides["port"][places],
+        "state": log.final[conn, side],
         **counts,
     }

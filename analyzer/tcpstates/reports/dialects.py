@@ -9,36 +9,38 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tcpstates.reports.columns import blocks
 from tcpstates.reports.log import Log
 from tcpstates.reports.table import Values
-from tcpstates.schema import CONN_STATES, MORE_LETTERS, ZeekState
+from tcpstates.schema import CONN_STATES, ZeekState
 
-_TCP = b"\x06\x00"  # the protocol, and a byte of padding
+_TCP = 6  # the protocol; a byte of padding follows
 #: A SYN and then a RST of the originator, with nothing else from it that Zeek counts.
 _SYN_THEN_RST = re.compile(r"\^?S[^HAFGIQ]*R")
 
 
-def dialects(log: Log) -> dict[str, Values]:
-    """The columns ``conn_state``, ``history``, ``completeness`` and ``community_id``.
+def dialects(log: Log, conn: np.ndarray) -> dict[str, Values]:
+    """The columns ``conn_state``, ``history``, ``completeness`` and ``community_id`` of some connections.
 
     The first three have no values if the log was made without them.
     """
-    rows, count = log.dialects, len(log.connections)
+    count = len(conn)
     known: dict[str, Values] = {
         "conn_state": np.full(count, -1, np.int8),
         "history": np.full(count, "", object),
         "completeness": np.full(count, -1, np.int64),
     }
-    if rows is not None:
+    if log.dialects is not None:
+        rows = log.dialects[conn]
         known["conn_state"], known["history"] = conn_states(rows), histories(rows)
         known["completeness"] = rows["completeness"].astype(np.int64)
-    return known | {"community_id": community_ids(log)}
+    return known | {"community_id": community_ids(log, conn)}
 
 
 def histories(rows: np.ndarray) -> np.ndarray:
     """Zeek's history of each of the DIALECTS ``rows``: an object array of text.
 
-    It ends with ``MORE_LETTERS`` where more letters followed than are kept.
+    It ends with ``schema.MORE_LETTERS`` where more letters followed than are kept.
     """
     unique, codes = np.unique(rows["history"], return_inverse=True)
     names = np.array([text.decode("ascii") for text in unique.tolist()], object)
@@ -50,6 +52,13 @@ def conn_states(rows: np.ndarray) -> np.ndarray:
 
     The rules are those of Zeek's base/protocols/conn, in their order: the first that applies decides.
     """
+    states = np.empty(len(rows), np.int8)
+    for block in blocks(len(rows)):
+        states[block] = _conn_states(rows[block])
+    return states
+
+
+def _conn_states(rows: np.ndarray) -> np.ndarray:
     originator, responder = rows["originator"], rows["responder"]
     unopened = tuple(
         np.isin(side, (ZeekState.INACTIVE, ZeekState.PARTIAL)) for side in (originator, responder)
@@ -73,52 +82,55 @@ def conn_states(rows: np.ndarray) -> np.ndarray:
         "S1": both_open,
     }
     codes = [CONN_STATES.index(name) for name in rules]
-    return np.select(list(rules.values()), codes, CONN_STATES.index("OTH")).astype(np.int8)
+    return np.select(list(rules.values()), codes, CONN_STATES.index("OTH"))
 
 
 _ENDINGS = (ZeekState.RESET, ZeekState.CLOSED)
 
 
 def _begins_with_syn_then_rst(rows: np.ndarray) -> np.ndarray:
-    unique, codes = np.unique(histories(rows).astype(str), return_inverse=True)
-    found = [_SYN_THEN_RST.match(text.removesuffix(MORE_LETTERS)) is not None for text in unique.tolist()]
-    return np.asarray(np.array(found, bool)[codes])
+    reset, found = rows["originator"] == ZeekState.RESET, np.zeros(len(rows), bool)
+    found[reset] = [_SYN_THEN_RST.match(text) is not None for text in histories(rows[reset]).tolist()]
+    return found
 
 
-def community_ids(log: Log, seed: int = 0) -> np.ndarray:
-    """The Community ID (version 1) of each connection: an object array of text.
+def community_ids(log: Log, conn: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The Community ID (version 1) of some connections: an object array of text.
 
     Parameters
     ----------
     log : what the engine found.
+    conn : their numbers, int64.
     seed : 0 to 65535; the same in all tools whose IDs are to be compared.
     """
-    ids = np.empty(len(log.connections), object)
+    ids, versions = np.empty(len(conn), object), log.connections["version"][conn]
     prefix = seed.to_bytes(2, "big")
     for version, size in ((4, 4), (6, 16)):
-        rows = np.flatnonzero(log.connections["version"] == version)
+        rows = np.flatnonzero(versions == version)
         ids[rows] = [
             "1:" + base64.b64encode(hashlib.sha1(prefix + ends, usedforsecurity=False).digest()).decode()
-            for ends in _ends_in_order(log, rows, size)
+            for ends in _ends_in_order(log, conn[rows], size)
         ]
     return ids
 
 
-def _ends_in_order(log: Log, rows: np.ndarray, size: int) -> Iterator[bytes]:
+def _ends_in_order(log: Log, conn: np.ndarray, size: int) -> Iterator[bytes]:
     """What identifies each connection: the lower address with its port first, addresses of ``size`` bytes."""
-    addresses, ports = log.addresses.codes.reshape(-1, 2)[rows], log.per_side("port")[rows]
-    swapped = (addresses[:, 0] > addresses[:, 1]) | (
-        (addresses[:, 0] == addresses[:, 1]) & (ports[:, 0] > ports[:, 1])
-    )
-    packed = _packed_addresses(log, size)
-    lower, higher = (np.where(swapped, addresses[:, 1 - i], addresses[:, i]).tolist() for i in (0, 1))
-    first, second = (np.where(swapped, ports[:, 1 - i], ports[:, i]) for i in (0, 1))
-    both = np.stack((first, second), axis=1).astype(">u2").tobytes()
-    for i, (low, high) in enumerate(zip(lower, higher, strict=True)):
-        yield packed[low] + packed[high] + _TCP + both[4 * i : 4 * i + 4]
+    ends = np.stack((2 * conn, 2 * conn + 1))
+    codes, ports = log.addresses.codes[ends], log.sides["port"][ends]
+    swapped = (codes[0] > codes[1]) | ((codes[0] == codes[1]) & (ports[0] > ports[1]))
+    rows = np.zeros((len(conn), 2 * size + 6), np.uint8)
+    rows[:, 2 * size] = _TCP
+    for place, sides in enumerate(np.where(swapped, ends[::-1], ends)):
+        rows[:, place * size : (place + 1) * size] = _packed_addresses(log, sides)[:, -size:]
+        port = log.sides["port"][sides].astype(">u2").view(np.uint8).reshape(-1, 2)
+        rows[:, 2 * (size + 1 + place) : 2 * (size + 2 + place)] = port
+    width, packed = rows.shape[1], rows.tobytes()
+    return (packed[start : start + width] for start in range(0, len(packed), width))
 
 
-def _packed_addresses(log: Log, size: int) -> list[bytes]:
-    """Every unique address in network order, its last ``size`` bytes."""
-    pairs = np.stack((log.addresses.hi, log.addresses.lo), axis=1).astype(">u8").tobytes()
-    return [pairs[end - size : end] for end in range(16, len(pairs) + 16, 16)]
+def _packed_addresses(log: Log, sides: np.ndarray) -> np.ndarray:
+    """uint8 of shape (sides, 16): the address of each in network order."""
+    codes, addresses = log.addresses.codes[sides], log.addresses
+    pairs = np.stack((addresses.hi[codes], addresses.lo[codes]), axis=1).astype(">u8")
+    return pairs.view(np.uint8).reshape(-1, 16)

@@ -11,7 +11,7 @@ from tcpstates.reports.checks import check
 from tcpstates.reports.log import Log
 from tcpstates.reports.outcomes import Outcomes
 from tcpstates.reports.sentences import Figures, sentence
-from tcpstates.reports.table import Table, used_labels
+from tcpstates.reports.table import Table
 from tcpstates.schema import CULPRITS, OUTCOMES
 from tcpstates.states import Side
 
@@ -52,7 +52,7 @@ def findings(log: Log, outcomes: Outcomes) -> Table:
         {
             "outcome": groups.outcome,
             "severity": groups.severity,
-            "server_addr": used_labels(log.addresses.codes[groups.server], log.addresses.names),
+            "server_addr": log.addresses.labels(log.addresses.codes[groups.server]),
             "server_port": log.sides["port"][groups.server],
             "tunnel": log.places.tunnels_of(log.places.codes[groups.server]),
             "culprit": groups.culprit,

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tcpstates.errors import UsageError
+from tcpstates.reports.columns import blocks
 from tcpstates.reports.listeners import listening
 from tcpstates.reports.log import LIVE, Log
-from tcpstates.reports.table import Labels, Table, Values, used_labels
+from tcpstates.reports.table import Labels, Table, Values
 from tcpstates.reports.timeline import endpoints
 from tcpstates.reports.wording import duration, instant
 from tcpstates.states import State
@@ -26,8 +27,7 @@ class _Instants(NamedTuple):
 
     def during(self, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which intervals (from a start until, but not at, its end) hold which instants: pairs of indices."""
-        begin, end = (np.clip(self._next(times), 0, self.number) for times in (starts, ends))
-        count = np.maximum(end - begin, 0)
+        begin, count = self.held(starts, ends)
         total = int(count.sum())
         if total > _MOST_ROWS:
             raise UsageError(
@@ -36,6 +36,11 @@ class _Instants(NamedTuple):
         interval = np.repeat(np.arange(len(count)), count)
         place = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
         return interval, begin[interval] + place
+
+    def held(self, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each interval, the first instant that it holds, and how many it holds."""
+        begin, end = (np.clip(self._next(times), 0, self.number) for times in (starts, ends))
+        return begin, np.maximum(end - begin, 0)
 
     def _next(self, times: np.ndarray) -> np.ndarray:
         """The first instant at each of ``times`` or later."""
@@ -76,12 +81,11 @@ def _instants(log: Log, at: int, every: int | None) -> _Instants:
 
 
 def _sockets(log: Log, instants: _Instants) -> dict[str, Values]:
-    live = np.flatnonzero(np.isin(log.state, LIVE))
-    ends = log.row_ends[live]
-    ends[live == log.last_rows[log.side_of_row[live]]] = log.end + 1  # which is not when it ended
-    which, place = instants.during(log.transitions["start"][live], ends)
-    rows = live[which]
-    sides = log.side_of_row[rows]
+    live = [_live(log, instants, part) for part in blocks(len(log.transitions))]
+    rows = np.concatenate([np.empty(0, np.int64), *live])
+    which, place = instants.during(*_spans(log, rows))
+    rows = rows[which]
+    sides = log.sides_of(rows)
     return {
         "time": instants.first + place * instants.every,
         **endpoints(log, sides),
@@ -90,6 +94,20 @@ def _sockets(log: Log, instants: _Instants) -> dict[str, Values]:
         "conn": sides // 2,
         "side": (sides % 2).astype(np.int8),
     }
+
+
+def _live(log: Log, instants: _Instants, part: slice) -> np.ndarray:
+    """The transitions of a part, as indices, to a state of a live socket that holds any of the instants."""
+    rows = part.start + np.flatnonzero(np.isin(log.state[part], LIVE))
+    _first, count = instants.held(*_spans(log, rows))
+    return np.extract(count, rows)
+
+
+def _spans(log: Log, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From when, and until when, the states of these transitions were held; beyond the end if still then."""
+    ends = log.ends_of(rows)
+    ends[log.is_last[rows]] = log.end + 1
+    return log.transitions["start"][rows], ends
 
 
 def _listeners(log: Log, instants: _Instants) -> dict[str, Values]:
@@ -103,7 +121,7 @@ def _listeners(log: Log, instants: _Instants) -> dict[str, Values]:
     count, places = len(rows), changes.place[rows]
     return {
         "time": instants.first + place * instants.every,
-        "local_addr": used_labels(log.places.address[places], log.addresses.names),
+        "local_addr": log.addresses.labels(log.places.address[places]),
         "local_port": changes.port[rows].astype(np.uint16),
         "remote_addr": Labels(np.zeros(count, np.int32), ["*"]),
         "remote_port": np.zeros(count, np.uint16),

@@ -16,7 +16,7 @@ from tcpstates.reports.pattern import Pattern, Traffic
 from tcpstates.reports.patterns_capture import one_way
 from tcpstates.reports.patterns_closing import idle_timeout_races, leaks, port_exhaustion
 from tcpstates.reports.patterns_opening import backlog_overflows, scans, syn_floods
-from tcpstates.reports.table import Labels, Table, used_labels
+from tcpstates.reports.table import Labels, Table
 from tcpstates.reports.when import SECOND
 from tcpstates.schema import CULPRITS, PATTERNS, SEVERITIES
 
@@ -78,7 +78,7 @@ def _codes(words: Sequence[str], names: tuple[str, ...]) -> np.ndarray:
 
 def _addresses(log: Log, places: Sequence[int]) -> Labels:
     address = np.append(log.places.address, -1)  # the last one serves -1
-    return used_labels(address[_integers(places)], log.addresses.names if len(places) else ())
+    return log.addresses.labels(address[_integers(places)])
 
 
 def _integers(values: Sequence[int]) -> np.ndarray:

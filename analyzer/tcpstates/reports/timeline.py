@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tcpstates.reports.log import Log
-from tcpstates.reports.table import Labels, Pieces, Table, Values, used_labels
+from tcpstates.reports.table import Labels, Pieces, Table, Values
 from tcpstates.schema import NO_TIME
 
 
@@ -21,28 +21,23 @@ def timeline(log: Log, conn: int | None = None) -> Table:
         whole = timeline_in_pieces(log)
         return whole.take(slice(len(whole)))
     rows = log.rows_of(np.array([2 * conn, 2 * conn + 1]))
-    return _rows(log, rows, endpoints(log, log.sides_of(rows)))
+    return _rows(log, rows)
 
 
 def timeline_in_pieces(log: Log) -> Pieces:
     """All of it, of which any part is made when it is taken."""
-    of_sides = Table("timeline", endpoints(log, np.arange(len(log.sides))))
-
-    def make(part: slice) -> Table:
-        rows = np.arange(*part.indices(len(log.transitions)))
-        return _rows(log, rows, of_sides.take(log.sides_of(rows)).values)
-
-    return Pieces("timeline", len(log.transitions), make)
+    count = len(log.transitions)
+    return Pieces("timeline", count, lambda part: _rows(log, np.arange(*part.indices(count))))
 
 
-def _rows(log: Log, rows: np.ndarray, ends: dict[str, Values]) -> Table:
-    """Some transitions' rows, with the ``endpoints`` of each."""
+def _rows(log: Log, rows: np.ndarray) -> Table:
+    """Some transitions' rows."""
     entries = log.transitions[rows]
     frame = entries["frame"].astype(np.int64)
     values: dict[str, Values] = {
         "conn": entries["conn"].astype(np.int64),
         "side": entries["side"],
-        **ends,
+        **endpoints(log, log.sides_of(rows)),
         "state": entries["state"],
         "start": entries["start"].copy(),
         "end": np.where(log.is_last[rows], NO_TIME, log.ends_of(rows)),
@@ -56,11 +51,11 @@ def _rows(log: Log, rows: np.ndarray, ends: dict[str, Values]) -> Table:
 
 def endpoints(log: Log, sides: np.ndarray) -> dict[str, Values]:
     """Local and remote address and port of ``sides`` (rows of ``log.sides``), and their tunnel."""
-    codes, names = log.addresses.codes, log.addresses.names
+    addresses = log.addresses
     return {
-        "local_addr": used_labels(codes[sides], names),
+        "local_addr": addresses.labels(addresses.codes[sides]),
         "local_port": log.sides["port"][sides],
-        "remote_addr": used_labels(codes[sides ^ 1], names),
+        "remote_addr": addresses.labels(addresses.codes[sides ^ 1]),
         "remote_port": log.sides["port"][sides ^ 1],
         "tunnel": log.places.tunnels_of(log.places.codes[sides]),
     }
