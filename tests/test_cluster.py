@@ -208,7 +208,6 @@ def test_the_command_says_the_same_and_what_it_took(ring: list[Path], tmp_path: 
             ["--scheduler", "local:x"],
             "--scheduler cannot be 'local:x'; use local, local:4 or tcp://HOST:PORT",
         ),
-        (["--workdir", "x"], "--workdir is for workers; give a --scheduler too, such as local"),
     ],
 )
 def test_wrong_usage_is_one_line(captures: Path, arguments: list[str], message: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyarrow.parquet import ParquetFile, ParquetWriter
@@ -14,7 +16,7 @@ from pyarrow.parquet import ParquetFile, ParquetWriter
 from logs import OPENING_CLIENT, OPENING_SERVER, LogBuilder, leaked, normal_close
 from tcpstates.analysis import Analysis
 from tcpstates.reports.frames import to_pandas
-from tcpstates.schema import TABLES
+from tcpstates.schema import DIALECTS, TABLES
 from tcpstates.show.export import seconds, write_csv, write_json, write_parquet
 
 
@@ -133,3 +135,15 @@ def test_more_rows_than_are_made_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(type(table), "chunks", lambda self: chunks(self, 3))
     write_csv(table, pieces)
     assert pieces.getvalue() == whole.getvalue()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_parts_say_what_the_whole_does(name: str) -> None:
+    made = aborted() if name == "resets" else analysis()
+    made = replace(made, log=replace(made.log, dialects=np.zeros(len(made.log.connections), DIALECTS)))
+    whole, pieces = to_pandas(made.table(name)), made.pieces(name)
+    assert len(pieces) == len(whole)
+    parts = [to_pandas(pieces.take(slice(start, start + 3))) for start in range(0, max(len(whole), 1), 3)]
+    addresses = [column.name for column in TABLES[name] if column.dtype in ("address", "category")]
+    found = pd.concat([part.astype(dict.fromkeys(addresses, "str")) for part in parts], ignore_index=True)
+    pd.testing.assert_frame_equal(found, whole.astype(dict.fromkeys(addresses, "str")))

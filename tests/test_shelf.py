@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 from unittest.mock import patch
 
@@ -26,15 +28,15 @@ Words = "np.ndarray[tuple[int], np.dtype[np.void]]"
 @contextmanager
 def eager(many: int = 0, slack: int = 0) -> Iterator[None]:
     """Whatever is over is set aside at once."""
-    with patch.multiple(shelf, MANY=many, SHARE=0.0, SLACK=slack):
+    with patch.multiple(shelf, MANY=many, MANY_FOR_A_FOLDER=many, MORE=0.0, SHARE=0.0, SLACK=slack):
         yield
 
 
-def told(stream: list[Sent], sets_aside: bool) -> tuple[Inference, Words | None]:
+def told(stream: list[Sent], sets_aside: bool, folder: Path | None = None) -> tuple[Inference, Words | None]:
     """What is said of the connections of a stream, and by the dialects, fed one by one."""
     engine, others = Engine(seed=5), Dialects()
     segments, errors = as_segments(stream), as_errors(stream)
-    kept, taken = Shelf(engine, others), 0
+    kept, taken = Shelf(engine, others, folder), 0
     for place in range(len(segments)):
         part = segments[place : place + 1]
         due = int(np.searchsorted(errors["time"], part["time"][0]))
@@ -47,15 +49,25 @@ def told(stream: list[Sent], sets_aside: bool) -> tuple[Inference, Words | None]
     return kept.close(START + sum(sent.gap for sent in stream))
 
 
-@given(any_streams(), st.lists(st.sampled_from([0, 0, 0, 61 * SECOND, 241 * SECOND]), max_size=30))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what need not fit in memory."""
+    return tmp_path_factory.mktemp("folder")
+
+
+@given(
+    stream=any_streams(),
+    gaps=st.lists(st.sampled_from([0, 0, 0, 61 * SECOND, 241 * SECOND]), max_size=30),
+    in_files=st.booleans(),
+)
 @pytest.mark.slow_without_jit
-def test_it_makes_no_difference(stream: list[Sent], gaps: list[int]) -> None:
+def test_it_makes_no_difference(folder: Path, stream: list[Sent], gaps: list[int], in_files: bool) -> None:
     stream = stretched(stream, gaps)
     assume((np.diff(as_errors(stream)["time"]) >= 0).all())
     expected, said = told(stream, sets_aside=False)
     with eager():
         try:
-            found, told_aside = told(stream, sets_aside=True)
+            found, told_aside = told(stream, sets_aside=True, folder=folder if in_files else None)
         except TimeWentBack:
             return
     for name in ("connections", "sides", "transitions", "conduct", "resets"):
@@ -92,6 +104,35 @@ def test_a_file_says_the_same(tmp_path: Path) -> None:
         assert logs(analyze(files, threads=1)) == logs(expected)
         assert logs(analyze(files, threads=2)) == logs(expected)
         assert taken.call_count > 4
+        kept = analyze(files, workdir=tmp_path / "made" / "for it")
+        assert logs(kept) == logs(expected)
+    assert all(
+        rests_on_a_file(array) for array in (kept.log.connections, kept.log.sides, kept.log.transitions)
+    )
+    assert list((tmp_path / "made" / "for it").iterdir()) == []
+
+
+def rests_on_a_file(array: np.ndarray[tuple[int], np.dtype[np.void]]) -> bool:
+    """Whether its memory can be written out and read again."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return isinstance(array, (mmap, memoryview))
+
+
+def test_a_folder_without_room_is_an_error_in_time(tmp_path: Path) -> None:
+    """Not a signal when memory without a page behind it is written to."""
+    path, small = tmp_path / "many.pcap", tmp_path / "small"
+    path.write_bytes(pcap(lives(600, 2 * SECOND)))
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a file system that is full takes root's rights")
+    try:
+        with eager(many=100), pytest.raises(OSError, match="No space left on device") as caught:
+            analyze(path, workdir=small)
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert caught.value.filename == str(small)
 
 
 def test_a_clock_that_was_set_back_has_the_file_read_again(tmp_path: Path) -> None:

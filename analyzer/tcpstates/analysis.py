@@ -20,7 +20,7 @@ from tcpstates.errors import CaptureError, UsageError
 from tcpstates.inference.timers import profile_named
 from tcpstates.inferring import Progress, infer
 from tcpstates.reports.census import census, comfortable_step
-from tcpstates.reports.compare import compare
+from tcpstates.reports.compare import compare, compare_in_pieces
 from tcpstates.reports.connections import connections, connections_in_pieces
 from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.exchange import Exchange, segments_table
@@ -380,6 +380,8 @@ class Analysis:
             return timeline_in_pieces(self.log)
         if name == "connections":
             return connections_in_pieces(self.log, self.outcomes, self.diagnoses)
+        if name == "compare":
+            return compare_in_pieces(self.log, self.outcomes)
         return self.table(name)
 
     def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:

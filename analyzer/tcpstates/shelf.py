@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-#: After so many new connections it is looked which are over: fewer are not worth moving.
-MANY = 1 << 19
+#: After so many new connections it is looked which are over: fewer are not worth moving. To a folder they are
+#: moved sooner: it is there to need less memory.
+MANY, MANY_FOR_A_FOLDER = 1 << 19, 1 << 17
+#: But not before there are so many more of all: to look takes longer, the more there are.
+MORE = 0.25
 #: They are set aside where they are so large a part of all: what remains is moved together.
 SHARE = 0.25
 #: Segments may come so much later than later ones: a clock was set, or several were merged.
@@ -47,6 +50,7 @@ class Shelf:
     def __init__(self, engine: Engine, others: Dialects | None, folder: Path | None = None) -> None:
         self._engine, self._others = engine, others
         self._parts, self._words = Parts(folder), Rows(DIALECTS, folder)
+        self._many = MANY if folder is None else MANY_FOR_A_FOLDER
         self._remembered = 0  # when it was looked last
         self._latest = self._looked_at = np.iinfo(np.int64).min
 
@@ -70,7 +74,7 @@ class Shelf:
 
     def set_aside(self) -> None:
         """Take what is over, where that is worth it."""
-        if len(self._engine) - self._remembered < MANY:
+        if len(self._engine) - self._remembered < max(self._many, MORE * self._remembered):
             return
         self._looked_at = self._latest - SLACK
         over = self._engine.over(self._looked_at)

@@ -17,7 +17,7 @@ from tcpstates.reports.columns import blocks
 from tcpstates.reports.dialects import conn_states, histories
 from tcpstates.reports.log import CLOSING_STATES, Log
 from tcpstates.reports.outcomes import Outcomes
-from tcpstates.reports.table import Table, Values
+from tcpstates.reports.table import Pieces, Table, Values
 from tcpstates.schema import (
     CONN_STATES,
     DIALECT_NAMES,
@@ -38,7 +38,13 @@ _ALIVE = tuple(state for state in (State.ESTABLISHED, *CLOSING_STATES) if state 
 
 
 def compare(log: Log, outcomes: Outcomes) -> Table:
-    """One row per connection and disagreement, in the order of connections.
+    """One row per connection and disagreement, in the order of connections; raises as the next."""
+    whole = compare_in_pieces(log, outcomes)
+    return whole.take(slice(len(whole)))
+
+
+def compare_in_pieces(log: Log, outcomes: Outcomes) -> Pieces:
+    """The same, of which any part is made when it is taken.
 
     Raises
     ------
@@ -50,7 +56,8 @@ def compare(log: Log, outcomes: Outcomes) -> Table:
     conn = np.concatenate(found)
     which = np.repeat(np.arange(len(RULES)), [len(rows) for rows in found])
     order = np.lexsort((which, conn))
-    return Table.of("compare", _columns(words, conn[order], which[order]))
+    conn, which = conn[order], which[order]
+    return Pieces("compare", len(conn), lambda part: _rows(words, conn[part], which[part]))
 
 
 class _Words:
@@ -221,7 +228,7 @@ RULES: tuple[_Rule, ...] = (
 )  # fmt: skip
 
 
-def _columns(words: _Words, conn: np.ndarray, which: np.ndarray) -> dict[str, Values]:
+def _rows(words: _Words, conn: np.ndarray, which: np.ndarray) -> Table:
     log, dialect = words.log, np.array([DIALECT_NAMES.index(rule.dialect) for rule in RULES])[which]
     values: dict[str, Values] = {
         "conn": conn,
@@ -236,7 +243,7 @@ def _columns(words: _Words, conn: np.ndarray, which: np.ndarray) -> dict[str, Va
         values[f"{side.label}_addr"] = log.addresses.labels(codes)
         values[f"{side.label}_port"] = log.sides["port"][2 * conn + side]
         values[f"{side.label}_state"] = log.final[conn, side]
-    return values
+    return Table.of("compare", values)
 
 
 def _sayings(words: _Words, conn: np.ndarray, dialect: np.ndarray) -> np.ndarray:
