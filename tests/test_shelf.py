@@ -131,7 +131,7 @@ def test_a_folder_without_room_is_an_error_in_time(tmp_path: Path) -> None:
         with eager(many=100), pytest.raises(OSError, match="No space left on device") as caught:
             analyze(path, workdir=small)
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "--lazy", small], check=True)
     assert caught.value.filename == str(small)
 
 
