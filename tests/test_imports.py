@@ -20,11 +20,12 @@ SLOW = (
 )
 
 #: What each station may import of the others. ``capture`` and ``inference`` meet only in the contract.
-CONTRACT = {"errors", "schema", "states", "compiled"}
+CONTRACT = {"errors", "schema", "states", "storage", "compiled"}
 MAY_IMPORT = {
     "errors": set(),
     "states": set(),
     "schema": set(),
+    "storage": set(),
     "linking": set(),
     "loading": set(),
     "compiled": {"linking", "loading"},

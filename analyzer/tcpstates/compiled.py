@@ -28,6 +28,7 @@ KERNEL_SOURCES = (
     "loading.py",
     "schema.py",
     "states.py",
+    "storage.py",
     "capture/*.py",
     "inference/*.py",
 )

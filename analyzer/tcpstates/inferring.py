@@ -87,7 +87,14 @@ class _Run(NamedTuple):
             segments = self._feed(decoded, reader.bytes_total, engine, others, shelf if sets_aside else None)
             result, words = shelf.close(frames.last_time)
         return Inferred(
-            Log.of(result, frames.first_time, frames.last_time, tuple(map(str, reader.names)), words),
+            Log.of(
+                result,
+                frames.first_time,
+                frames.last_time,
+                tuple(map(str, reader.names)),
+                words,
+                folder=self.folder,
+            ),
             Counts(
                 frames.frames,
                 segments,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from tcpstates.inference.engine import Engine, Inference
 from tcpstates.inference.parts import Parts
-from tcpstates.inference.rows import Rows
 from tcpstates.schema import DIALECTS
+from tcpstates.storage import Rows
 
 if TYPE_CHECKING:
     from tcpstates.inference.dialects import Dialects

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tcpstates.inference.memory import bytes_of
 from tcpstates.inference.tuples import hash_of
 from tcpstates.schema import ICMP_ERRORS, SEGMENTS
+from tcpstates.storage import bytes_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

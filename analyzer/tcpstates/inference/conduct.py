@@ -17,8 +17,9 @@ import dpkt.tcp
 import numpy as np
 
 from tcpstates.compiled import inlined, inner, kernel
-from tcpstates.inference.memory import bytes_of, cut, grow, sides_of, taken
+from tcpstates.inference.memory import cut, grow, sides_of, taken
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
+from tcpstates.storage import bytes_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

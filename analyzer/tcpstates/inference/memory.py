@@ -14,6 +14,7 @@ import numpy as np
 from tcpstates.inference.timers import Timers
 from tcpstates.schema import CONNECTIONS, SIDES
 from tcpstates.states import Event, State, transition_array
+from tcpstates.storage import bytes_of
 
 
 def _extend(base: np.dtype, fields: list[Any]) -> np.dtype:
@@ -231,14 +232,6 @@ def keep(array: np.ndarray, places: np.ndarray) -> None:
     rows[len(places) :] = 0
     del rows
     array.resize(min(len(array), 4 * len(places) + 1_024), refcheck=False)
-
-
-def bytes_of(records: np.ndarray) -> np.ndarray:
-    """The same memory as uint8 of shape (n, bytes of a record).
-
-    numpy copies records field by field, and bytes at once.
-    """
-    return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
 
 
 def taken(records: np.ndarray, places: np.ndarray, dtype: np.dtype | None = None) -> np.ndarray:

@@ -12,8 +12,8 @@ import numpy as np
 from tcpstates.inference.conduct import by_side
 from tcpstates.inference.engine import Inference
 from tcpstates.inference.memory import sides_of
-from tcpstates.inference.rows import Rows
 from tcpstates.schema import CONDUCT, CONNECTIONS, RESETS, SIDES, TRANSITIONS
+from tcpstates.storage import Rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

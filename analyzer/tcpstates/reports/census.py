@@ -56,8 +56,8 @@ def census(log: Log, every: int) -> Table:
         If ``every`` is zero, or so short that there would be more than a million bins.
     """
     bins = _bins(log, every)
-    occurs, counts = np.bincount(log.state, minlength=len(State)) > 0, _sockets(log, bins)
-    sockets = {state: counts[state] for state in _STATES if occurs[state] or counts[state].any()}
+    counts = _sockets(log, bins)
+    sockets = {state: counts[state] for state in _STATES if _occurs(log, state) or counts[state].any()}
     return Table.of(
         "census",
         {
@@ -109,6 +109,10 @@ def _bins(log: Log, every: int) -> _Bins:
             f"a census every {duration(every)} has {count:,} bins; use a step of {longer} or more"
         )
     return _Bins(first, every, count)
+
+
+def _occurs(log: Log, state: State) -> bool:
+    return bool((log.state == state).any())
 
 
 def _sockets(log: Log, bins: _Bins) -> np.ndarray:

@@ -96,8 +96,7 @@ class Case:
 
     def rows(self, side: int) -> np.ndarray:
         """The transitions of that side."""
-        first, last = self.log.first_rows[2 * self.conn + side], self.log.last_rows[2 * self.conn + side]
-        return self.log.transitions[first : last + 1]
+        return np.asarray(self.log.transitions[self.log.rows_of(np.array([2 * self.conn + side]))])
 
     def event(self, side: int, event: Event) -> np.void | None:
         """The transition of that side that has this cause."""

@@ -80,7 +80,7 @@ class Facts:
     def __init__(self, log: Log, stuck_after: Mapping[State, int]) -> None:
         self.log = log
         self.stuck_after = stuck_after
-        self.start = np.ascontiguousarray(log.connections["start"])
+        self.start = log.kept(np.ascontiguousarray(log.connections["start"]))
 
     def ever(self, *states: State) -> np.ndarray:
         """Whether a side was ever in one of ``states``."""
@@ -154,7 +154,7 @@ class Facts:
     def services(self) -> np.ndarray:
         """int64 per connection: the same number for the same server, within its tunnel, and port."""
         servers = slice(Side.SERVER, None, 2)
-        return np.asarray((self.log.places.codes[servers] << 16) + self.log.sides["port"][servers])
+        return self.log.kept((self.log.places.codes[servers] << 16) + self.log.sides["port"][servers])
 
     @cached_property
     def attempts(self) -> Stays:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from tcpstates.reports.columns import blocks, columns, counts
 from tcpstates.reports.places import Places
 from tcpstates.schema import CONDUCT, LOSSES, NO_TIME, RESETS
 from tcpstates.states import State
+from tcpstates.storage import Rows
 
 LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOSE, State.LISTEN))
+#: A derived column of more bytes is worth a file.
+_LONG = 1 << 20
 #: The states that a side passes through after the first FIN.
 CLOSING_STATES = tuple(state for state in LIVE if state > State.ESTABLISHED)
 
@@ -43,6 +47,7 @@ class Log:
     conduct, resets : ``schema.CONDUCT`` and ``RESETS`` arrays, the former with a row for each side.
     dialects : ``schema.DIALECTS`` array, one row per connection; None if that was not asked for.
     losses : ``schema.LOSSES`` array, when frames are known to have been lost on the way into the capture.
+    folder : where columns that are derived from these are kept too, if they need not fit in memory.
     """
 
     connections: np.ndarray
@@ -55,6 +60,7 @@ class Log:
     resets: np.ndarray = field(default_factory=lambda: np.zeros(0, RESETS))
     dialects: np.ndarray | None = None
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0, LOSSES))
+    folder: Path | None = None
 
     @classmethod
     def of(
@@ -65,12 +71,22 @@ class Log:
         files: tuple[str, ...] = (),
         dialects: np.ndarray | None = None,
         losses: np.ndarray | None = None,
+        folder: Path | None = None,
     ) -> Log:
         """The log of what an engine inferred (its ``Inference``), of a capture from ``start`` to ``end``."""
         return cls(
             result.connections, result.sides, result.transitions, start, end, files,
             result.conduct, result.resets, dialects, np.zeros(0, LOSSES) if losses is None else losses,
+            folder,
         )  # fmt: skip
+
+    def kept(self, column: np.ndarray) -> np.ndarray:
+        """A derived column, which is to be asked for again: the same, but in a file where it is long."""
+        if self.folder is None or column.nbytes < _LONG:
+            return column
+        rows = Rows(column.dtype, self.folder)
+        rows.put(np.arange(column.size), column.reshape(-1))
+        return rows.array.reshape(column.shape)
 
     @cached_property
     def state(self) -> np.ndarray:
@@ -92,7 +108,7 @@ class Log:
         found = columns(self.transitions, "side", "state", "cause")
         side, last = found.pop("side"), np.ones(len(self.transitions), bool)
         np.not_equal(side[1:], side[:-1], out=last[:-1])  # each side has a row, so that they alternate
-        return found | {"is_last": last}
+        return {name: self.kept(column) for name, column in (found | {"is_last": last}).items()}
 
     @cached_property
     def side_of_row(self) -> np.ndarray:
@@ -109,7 +125,7 @@ class Log:
     @cached_property
     def last_rows(self) -> np.ndarray:
         """int64 per side: its last transition."""
-        return np.flatnonzero(self.is_last)
+        return self.kept(np.flatnonzero(self.is_last))
 
     def sides_of(self, rows: np.ndarray) -> np.ndarray:
         """int64: whose these transitions are, as ``side_of_row`` has it of all of them."""
@@ -162,12 +178,12 @@ class Log:
         ends = self.connections["end"]
         following = np.searchsorted(self.losses["end"], ends)
         begins = np.append(self.losses["start"], self.end)[following]
-        return np.asarray(np.maximum(begins, np.minimum(ends, self.end)))
+        return self.kept(np.maximum(begins, np.minimum(ends, self.end)))
 
     @cached_property
     def final(self) -> np.ndarray:
         """uint8 of shape (connections, 2): the state at the end of the capture."""
-        return np.reshape(self.state[self.last_rows], (-1, 2))
+        return self.kept(np.reshape(self.state[self.last_rows], (-1, 2)))
 
     @cached_property
     def ever(self) -> np.ndarray:
@@ -177,17 +193,18 @@ class Log:
             first = self.first_rows_of(np.arange(sides.start, sides.stop))
             bits = _bits(self.state[first[0] : self.last_rows[sides.stop - 1] + 1])
             np.bitwise_or.reduceat(bits, first - first[0], out=ever[sides])
-        return ever.reshape(-1, 2)
+        return self.kept(ever.reshape(-1, 2))
 
     @cached_property
     def finally_in(self) -> np.ndarray:
         """uint16 of shape (connections, 2): the bit of the state at the end of the capture."""
-        return _bits(self.final)
+        return self.kept(_bits(self.final))
 
     @cached_property
     def addresses(self) -> Addresses:
         """Every side's address, as codes into the capture's unique ones."""
-        return Addresses.of(self.sides["addr_hi"], self.sides["addr_lo"])
+        found = Addresses.of(self.sides["addr_hi"], self.sides["addr_lo"])
+        return replace(found, codes=self.kept(found.codes))
 
     @cached_property
     def places(self) -> Places:
@@ -208,4 +225,5 @@ class Log:
 
     @cached_property
     def _counts(self) -> dict[str, np.ndarray]:
-        return counts(self.sides, "frames", "duplicates", "syns", "syn_acks", "rsts", "icmp_errors")
+        found = counts(self.sides, "frames", "duplicates", "syns", "syn_acks", "rsts", "icmp_errors")
+        return {name: self.kept(column) for name, column in found.items()}

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from tcpstates.inference.memory import bytes_of
-
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -82,3 +80,11 @@ def _reserve(file: int, start: int, size: int) -> None:
         os.posix_fallocate(file, start, size)
     else:
         os.truncate(file, start + size)
+
+
+def bytes_of(records: np.ndarray) -> np.ndarray:
+    """The same memory as uint8 of shape (n, bytes of a record).
+
+    numpy copies records field by field, and bytes at once.
+    """
+    return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
