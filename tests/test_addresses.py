@@ -30,6 +30,16 @@ def test_addresses_are_written_as_people_do(text: str) -> None:
 def test_codes_name_the_addresses_given(texts: list[str]) -> None:
     pairs = np.array([halves(text) for text in texts], np.uint64).reshape(-1, 2)
     addresses = Addresses.of(pairs[:, 0], pairs[:, 1])
-    given_back = [addresses.names[code] for code in addresses.codes]
+    labels = addresses.labels(addresses.codes)
+    given_back = [labels.names[code] for code in labels.codes]
     assert [halves(text) for text in given_back] == [halves(text) for text in texts]
-    assert len(set(addresses.names)) == len(addresses.names)
+    assert len(set(labels.names)) == len(labels.names)
+
+
+def test_labels_of_some_are_those_that_occur_in_their_order() -> None:
+    pairs = np.array([halves(f"10.0.0.{last}") for last in (9, 1, 5, 7)], np.uint64)
+    addresses = Addresses.of(pairs[:, 0], pairs[:, 1])
+    labels = addresses.labels(np.array([addresses.codes[3], -1, addresses.codes[1], addresses.codes[3]]))
+    assert (labels.codes.tolist(), labels.names) == ([1, -1, 0, 1], ["10.0.0.1", "10.0.0.7"])
+    assert addresses.labels(np.zeros(0, np.int64)).names == []
+    assert addresses.labels(np.array([-1])).codes.tolist() == [-1]
