@@ -34,8 +34,8 @@ def write_parquet(table: Table | Pieces, path: Path, rows: int = 1 << 17) -> Non
     """Write ``table`` so that ``pandas.read_parquet`` gives back the same DataFrame.
 
     So many ``rows`` at a time are made, each time one row group: a table need not fit in memory with all
-    its texts. Where there are several, the addresses' categories are in the order in which they come. The file
-    appears whole or not at all.
+    its texts. Where there are several, categories of addresses are in the order in which they come. The
+    file appears whole or not at all.
     """
     part = path.with_name(path.name + ".part")
     try:
