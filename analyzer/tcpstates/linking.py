@@ -26,11 +26,15 @@ from numba.core.types.misc import unliteral
 from numba.core.typing import Context
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
-    """A function as it was generated: for kernels to take in, never to be run by itself."""
+class _Generated(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+    """A function as it was generated."""
 
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
+
+
+class _Part(_Generated):
+    """What kernels take in, never to be run by itself."""
 
     def finalize(self) -> None:
         self._finalized = True
@@ -40,7 +44,7 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
         return self._final_module
 
 
-class _Kernel(JITCodeLibrary):  # type: ignore[misc]  # numba has no types
+class _Kernel(_Generated):
     """A kernel, which takes in each of its parts once."""
 
     def add_linking_library(self, library: Any) -> None:
@@ -87,6 +91,7 @@ class _Typing(Context):  # type: ignore[misc]  # numba has no types
     Each time it would try all that an operator may mean, for arrays, strings and sets.
     """
 
+    _PLAIN = (types.Number, types.Boolean)
     _found: ClassVar[dict[tuple[Any, ...], Any]] = {}
 
     def __init__(self, known: Context) -> None:
@@ -94,10 +99,10 @@ class _Typing(Context):  # type: ignore[misc]  # numba has no types
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """The signature of ``func`` for arguments of such types."""
-        if isinstance(func, types.Dispatcher):  # a part is compiled once, not for each constant it is given
-            args = tuple(map(unliteral, args))
-        is_of_numbers = not kws and all(isinstance(arg, types.Number) for arg in args)
-        if not (is_of_numbers and isinstance(func, types.Function)):
+        is_plain = not kws and all(isinstance(arg, self._PLAIN) for arg in args)
+        if is_plain or isinstance(func, types.Dispatcher):
+            args = tuple(map(unliteral, args))  # a part is compiled once, not for each constant it is given
+        if not (is_plain and isinstance(func, types.Function)):
             return super().resolve_function_type(func, args, kws)
         question = func.typing_key, *args
         if question not in self._found:
