@@ -33,7 +33,7 @@ from tcpstates.reports.netstat import netstat
 from tcpstates.reports.outcomes import Outcomes, outcomes
 from tcpstates.reports.pattern import Pattern
 from tcpstates.reports.patterns import find_patterns, patterns
-from tcpstates.reports.reset_table import reset_table
+from tcpstates.reports.reset_table import reset_table, resets_in_pieces
 from tcpstates.reports.summary import Counts, Summary, summary
 from tcpstates.reports.table import Pieces, Table
 from tcpstates.reports.thresholds import stuck_thresholds
@@ -382,6 +382,8 @@ class Analysis:
             return connections_in_pieces(self.log, self.outcomes, self.diagnoses)
         if name == "compare":
             return compare_in_pieces(self.log, self.outcomes)
+        if name == "resets":
+            return resets_in_pieces(self.diagnoses.resets)
         return self.table(name)
 
     def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:

@@ -34,6 +34,10 @@ class Rows:
         if self._file >= 0:
             os.close(self._file)
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.array)
+
     def put(self, places: Array, new: Array) -> None:
         """Put ``new`` records at their ``places`` (int64).
 

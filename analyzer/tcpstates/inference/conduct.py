@@ -11,6 +11,7 @@ not with packets.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dpkt.tcp
@@ -19,7 +20,7 @@ import numpy as np
 from tcpstates.compiled import inlined, inner, kernel
 from tcpstates.inference.memory import cut, grow, sides_of, taken
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
-from tcpstates.storage import bytes_of
+from tcpstates.storage import Rows, bytes_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,6 +32,8 @@ SUSPICIOUS, KEEP_ALIVE = int(Fate.SUSPICIOUS_RST), int(Fate.KEEP_ALIVE)
 SEEN, KNOWS_SEQUENCE, KNOWS_ACK, KNOWS_FIN = (
     int(bit) for bit in (Known.SEEN, Known.SEQUENCE, Known.ACK, Known.FIN)
 )
+#: So many RSTs are put in their places together.
+_AT_ONCE = 1 << 16
 #: What its sender sends this much after a RST was not under way when that was sent.
 CROSSING = 500_000_000
 #: A challenge ACK answers at once (RFC 5961), within a long round trip.
@@ -94,13 +97,20 @@ class Conduct:
         return self._sides.nbytes + self._resets.nbytes
 
 
-def by_side(sides: Array, resets: Array) -> tuple[Array, Array]:
-    """``sides`` (CONDUCT) and the rows of ``resets`` that are theirs, in their order; numbered anew."""
+def by_side(sides: Array, resets: Array, folder: Path | None = None) -> tuple[Array, Array]:
+    """``sides`` (CONDUCT) and the rows of ``resets`` that are theirs, in their order; numbered anew.
+
+    With a ``folder`` these are in a file there.
+    """
     with_resets = np.flatnonzero(sides["reset"])
-    rows = taken(resets, sides["reset"][with_resets] - 1)
-    rows["side"] = with_resets
-    sides["reset"][with_resets] = np.arange(1, len(rows) + 1)
-    return sides, rows
+    rows = Rows(RESETS, folder)
+    rows.reach(len(with_resets))
+    for start in range(0, len(rows), _AT_ONCE):
+        some = with_resets[start : start + _AT_ONCE]
+        places = np.arange(start, start + len(some))
+        rows.put(places, taken(resets, sides["reset"][some] - 1))
+        rows.array["side"][places], sides["reset"][some] = some, places + 1
+    return sides, rows.array
 
 
 @inlined

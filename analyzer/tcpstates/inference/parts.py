@@ -31,7 +31,7 @@ class Parts:
         self._connections, self._sides = Rows(CONNECTIONS, folder), Rows(SIDES, folder)
         self._conduct = Rows(CONDUCT, folder)
         self._transitions, self._ends = Rows(TRANSITIONS, folder), [0]  # of each part, one after another
-        self._resets, self._reset_count = [np.zeros(0, RESETS)], 0
+        self._resets = Rows(RESETS, folder)
         self._bad_checksums = self._stray_errors = 0
 
     def __len__(self) -> int:
@@ -44,10 +44,9 @@ class Parts:
         self._connections.put(places, part.connections)
         self._sides.put(sides, part.sides)
         self._conduct.put(sides, part.conduct)
-        with_resets = sides[part.resets["side"]]
-        self._conduct.array["reset"][with_resets] = self._reset_count + np.arange(1, len(with_resets) + 1)
-        self._resets.append(part.resets)
-        self._reset_count += len(part.resets)
+        resets = len(self._resets) + np.arange(len(part.resets))
+        self._conduct.array["reset"][sides[part.resets["side"]]] = resets + 1
+        self._resets.put(resets, part.resets)
         end = start + len(part.transitions)
         self._transitions.put(np.arange(start, end), part.transitions)
         self._transitions.array["conn"][start:end] = places[part.transitions["conn"]]
@@ -57,7 +56,7 @@ class Parts:
 
     def whole(self) -> Inference:
         """All that there is; no more parts can follow."""
-        conduct, resets = by_side(self._conduct.array, np.concatenate(self._resets))
+        conduct, resets = by_side(self._conduct.array, self._resets.array, self._folder)
         return Inference(
             self._connections.array,
             self._sides.array,

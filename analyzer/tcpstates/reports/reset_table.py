@@ -9,7 +9,7 @@ import numpy as np
 
 from tcpstates.reports.log import Log
 from tcpstates.reports.resets import Resets
-from tcpstates.reports.table import Composed, Table
+from tcpstates.reports.table import Composed, Pieces, Table
 from tcpstates.reports.timeline import endpoints, file_labels
 from tcpstates.reports.wording import counted, duration, frame_name
 from tcpstates.schema import REASONS, Known
@@ -18,7 +18,18 @@ from tcpstates.states import SIDE_LABELS, State
 
 def reset_table(resets: Resets) -> Table:
     """One row for each side that sent a RST, in order of time."""
+    whole = resets_in_pieces(resets)
+    return whole.take(slice(len(whole)))
+
+
+def resets_in_pieces(resets: Resets) -> Pieces:
+    """The same, of which any part is made when it is taken."""
     order = np.argsort(resets.rows["time"], kind="stable")
+    return Pieces("resets", len(order), lambda part: _rows(resets, order[part]))
+
+
+def _rows(resets: Resets, order: np.ndarray) -> Table:
+    """The RSTs at those places."""
     rows, side = resets.rows[order], resets.side[order]
     sides = resets.log.sides[side]
     return Table.of(

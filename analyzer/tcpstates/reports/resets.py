@@ -17,8 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
+from tcpstates.reports.columns import blocks
 from tcpstates.reports.log import LIVE, Log
-from tcpstates.schema import NO_TIME, REASONS, RESETS, Known
+from tcpstates.schema import NO_TIME, REASONS, Known
 from tcpstates.states import Event, Side, State
 
 SECOND = 1_000_000_000
@@ -56,14 +57,16 @@ class Resets:
     Attributes
     ----------
     log : what the engine found.
+    part : the rows that are spoken of; all if None.
     """
 
     log: Log
+    part: slice | None = None
 
     @cached_property
     def rows(self) -> np.ndarray:
         """The RESETS array."""
-        return self.log.resets if len(self.log.resets) else np.zeros(0, RESETS)
+        return np.asarray(self.log.resets[self.part or slice(None)])
 
     @cached_property
     def side(self) -> np.ndarray:
@@ -83,7 +86,7 @@ class Resets:
     @cached_property
     def was_received(self) -> np.ndarray:
         """bool: it, or another of that side's, ended its receiver."""
-        return _met(self.log, Event.RECEIVED_RST)[self.side ^ 1]
+        return _met(self.log, self.side ^ 1, Event.RECEIVED_RST)
 
     @cached_property
     def is_answer(self) -> np.ndarray:
@@ -150,6 +153,13 @@ class Resets:
     @cached_property
     def reason(self) -> np.ndarray:
         """uint8: of ``schema.REASONS``, the first that applies."""
+        reasons = np.empty(len(self.rows), np.uint8)
+        for part in blocks(len(reasons)):
+            reasons[part] = Resets(self.log, part)._reasons
+        return reasons
+
+    @property
+    def _reasons(self) -> np.ndarray:
         conditions = [getattr(self, f"_is_{name}") for name in _IN_ORDER]
         return np.select(conditions, [REASONS.index(name) for name in _IN_ORDER])
 
@@ -185,7 +195,7 @@ class Resets:
     @property
     def _not_arrived(self) -> np.ndarray:
         """It ended its sender: that its receiver went on shows only that it was lost, or nobody there."""
-        return _met(self.log, Event.SENT_RST)[self.side]
+        return _met(self.log, self.side, Event.SENT_RST)
 
     @property
     def _is_middlebox(self) -> np.ndarray:
@@ -239,11 +249,10 @@ def _hops(ttl: np.ndarray) -> np.ndarray:
     return _INITIAL_TTLS[np.searchsorted(_INITIAL_TTLS, np.minimum(ttl, 255))] - ttl
 
 
-def _met(log: Log, event: Event) -> np.ndarray:
-    """Whether ``event`` changed the state of each side."""
-    met = np.zeros(len(log.sides), bool)
-    met[log.sides_of(np.flatnonzero(log.cause == event))] = True
-    return met
+def _met(log: Log, side: np.ndarray, event: Event) -> np.ndarray:
+    """Whether ``event`` changed the state of each of ``side``."""
+    rows = log.rows_of(side)
+    return np.isin(side, log.sides_of(rows[log.cause[rows] == event]))
 
 
 def _state_before(log: Log, side: np.ndarray, time: np.ndarray) -> np.ndarray:
