@@ -66,7 +66,7 @@ reading = together(
     click.option(
         "--workdir", type=click.Path(path_type=Path), metavar="DIR",
         help="Where these keep what they have done, the same folder for all; a run that was stopped goes "
-        "on from it. Without them, where what is known of very many connections is kept, not in memory.",
+        "on from it. Without workers: what is known of very many connections is kept there, not in memory.",
     ),
     judging,
 )  # fmt: skip
