@@ -20,8 +20,8 @@ from tcpstates.errors import CaptureError, UsageError
 from tcpstates.inference.timers import profile_named
 from tcpstates.inferring import Progress, infer
 from tcpstates.reports.census import census, comfortable_step
-from tcpstates.reports.compare import compare, compare_in_pieces
-from tcpstates.reports.connections import connections, connections_in_pieces
+from tcpstates.reports.compare import compare
+from tcpstates.reports.connections import connections
 from tcpstates.reports.diagnosis import Diagnoses
 from tcpstates.reports.exchange import Exchange, segments_table
 from tcpstates.reports.facts import Facts
@@ -33,11 +33,11 @@ from tcpstates.reports.netstat import netstat
 from tcpstates.reports.outcomes import Outcomes, outcomes
 from tcpstates.reports.pattern import Pattern
 from tcpstates.reports.patterns import find_patterns, patterns
-from tcpstates.reports.reset_table import reset_table, resets_in_pieces
+from tcpstates.reports.reset_table import reset_table
 from tcpstates.reports.summary import Counts, Summary, summary
 from tcpstates.reports.table import Pieces, Table
 from tcpstates.reports.thresholds import stuck_thresholds
-from tcpstates.reports.timeline import timeline, timeline_in_pieces
+from tcpstates.reports.timeline import timeline
 from tcpstates.reports.when import parse_duration, parse_instant
 from tcpstates.reports.worst import worst
 from tcpstates.rereading import Reading, exchanges
@@ -376,42 +376,51 @@ class Analysis:
 
     def pieces(self, name: str) -> Table | Pieces:
         """The same to be taken part by part, of which the longest ones are never all in memory."""
-        if name == "timeline":
-            return timeline_in_pieces(self.log)
-        if name == "connections":
-            return connections_in_pieces(self.log, self.outcomes, self.diagnoses)
         if name == "compare":
-            return compare_in_pieces(self.log, self.outcomes)
-        if name == "resets":
-            return resets_in_pieces(self.diagnoses.resets)
-        return self.table(name)
+            return compare(self.log, self.outcomes)
+        pieces = self._pieces(name)
+        return self.table(name) if pieces is None else pieces
+
+    def _pieces(self, name: str) -> Pieces | None:
+        """What tells of each connection, part by part; None if ``name`` is another table."""
+        if name == "connections":
+            return connections(self.log, self.outcomes, self.diagnoses)
+        if name == "timeline":
+            return timeline(self.log)
+        return reset_table(self.diagnoses.resets) if name == "resets" else None
 
     def _table(self, name: str, at: Any, every: Any, conn: int | None, local: bool) -> Table:
-        log = self.log
-        if name == "connections":
-            return connections(log, self.outcomes, self.diagnoses, self._known(conn))
-        if name == "timeline":
-            return timeline(log, self._known(conn))
+        pieces, log = self._pieces(name), self.log
+        if pieces is not None:
+            return pieces.whole if conn is None else self._rows_of(conn, pieces)
         if name == "findings":
             return findings(log, self.outcomes)
-        if name == "resets":
-            return _only(reset_table(self.diagnoses.resets), self._known(conn))
         if name == "patterns":
             return patterns(log, self.found_patterns)
         if name == "compare":
-            return compare(log, self.outcomes)
+            return compare(log, self.outcomes).whole
         if name == "netstat":
             first = log.end if every is None else log.start
             step = None if every is None else parse_duration(every)
             return netstat(log, first if at is None else parse_instant(at, log.start, local=local), step)
         return census(log, comfortable_step(log) if every is None else parse_duration(every))
 
-    def _known(self, conn: int | None) -> int | None:
+    def _rows_of(self, conn: int, pieces: Pieces) -> Table:
+        """One connection's rows of a table."""
+        self._known(conn)
+        if pieces.name == "connections":
+            return pieces.take(slice(conn, conn + 1))
+        if pieces.name == "timeline":
+            client, server = map(self.log.rows_of_side, (2 * conn, 2 * conn + 1))
+            return pieces.take(slice(client.start, server.stop))
+        whole = pieces.whole
+        return whole.take(np.flatnonzero(whole.values["conn"] == conn))
+
+    def _known(self, conn: int) -> None:
         count = len(self.log.connections)
-        if conn is not None and not 0 <= conn < count:
+        if not 0 <= conn < count:
             known = f"use 0 to {count - 1}" if count else "the capture holds none"
             raise UsageError(f"no connection {conn}; {known}")
-        return conn
 
     @cached_property
     def _facts(self) -> Facts:
@@ -458,11 +467,6 @@ class Analysis:
         from tcpstates.show.notebook import html
 
         return html(self.summary, self.damage)
-
-
-def _only(table: Table, conn: int | None) -> Table:
-    """The rows of one connection; all of them if None."""
-    return table if conn is None else table.take(np.flatnonzero(table.values["conn"] == conn))
 
 
 def _to_pandas(table: Table) -> pd.DataFrame:

@@ -28,7 +28,6 @@ KERNEL_SOURCES = (
     "loading.py",
     "schema.py",
     "states.py",
-    "storage.py",
     "capture/*.py",
     "inference/*.py",
 )

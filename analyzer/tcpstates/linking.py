@@ -123,6 +123,12 @@ class _Passes(PassManager):  # type: ignore[misc]  # numba has no types
             kind().run_pass(state)
 
 
+def _rewrite(state: Any, function: Any) -> None:
+    """Go on with ``function``, and with what its variables are now."""
+    state.func_ir = function
+    function._definitions = build_definitions(function.blocks)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _OneAssignment(untyped_passes.ReconstructSSA):  # type: ignore[misc]  # numba has no types
     """Makes of a variable that is assigned several times several variables."""
@@ -130,8 +136,7 @@ class _OneAssignment(untyped_passes.ReconstructSSA):  # type: ignore[misc]  # nu
     _name = "one_assignment"
 
     def run_pass(self, state: Any) -> bool:
-        state.func_ir = ssa.reconstruct_ssa(state.func_ir)
-        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        _rewrite(state, ssa.reconstruct_ssa(state.func_ir))
         return True
 
 
@@ -142,8 +147,7 @@ class _ManyAssignments(typed_passes.PreLowerStripPhis):  # type: ignore[misc]  #
     _name = "many_assignments"
 
     def run_pass(self, state: Any) -> bool:
-        state.func_ir = self._strip_phi_nodes(state.func_ir)
-        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        _rewrite(state, self._strip_phi_nodes(state.func_ir))
         return True
 
 

@@ -1,4 +1,4 @@
-"""Records that come part by part, and are put where they belong: in memory, or in a file that stands for it.
+"""Long arrays: read block by block, put together part by part, in memory or in files that stand for it.
 
 Those in a file need not fit in memory: the system writes them out, and reads them again, page by page.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+#: So many records are in the processor's cache at a time, and leave room there for others.
+_BLOCK = 8192
 
 
 class Rows:
@@ -92,3 +96,8 @@ def bytes_of(records: np.ndarray) -> np.ndarray:
     numpy copies records field by field, and bytes at once.
     """
     return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """``count`` records in slices of so many that what is made of one stays in the cache."""
+    return (slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK))

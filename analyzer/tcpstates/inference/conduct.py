@@ -20,7 +20,7 @@ import numpy as np
 from tcpstates.compiled import inlined, inner, kernel
 from tcpstates.inference.memory import cut, grow, sides_of, taken
 from tcpstates.schema import CONDUCT, NO_TIME, RESETS, Fate, Known
-from tcpstates.storage import Rows, bytes_of
+from tcpstates.storage import Rows, blocks, bytes_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,8 +32,6 @@ SUSPICIOUS, KEEP_ALIVE = int(Fate.SUSPICIOUS_RST), int(Fate.KEEP_ALIVE)
 SEEN, KNOWS_SEQUENCE, KNOWS_ACK, KNOWS_FIN = (
     int(bit) for bit in (Known.SEEN, Known.SEQUENCE, Known.ACK, Known.FIN)
 )
-#: So many RSTs are put in their places together.
-_AT_ONCE = 1 << 16
 #: What its sender sends this much after a RST was not under way when that was sent.
 CROSSING = 500_000_000
 #: A challenge ACK answers at once (RFC 5961), within a long round trip.
@@ -105,11 +103,11 @@ def by_side(sides: Array, resets: Array, folder: Path | None = None) -> tuple[Ar
     with_resets = np.flatnonzero(sides["reset"])
     rows = Rows(RESETS, folder)
     rows.reach(len(with_resets))
-    for start in range(0, len(rows), _AT_ONCE):
-        some = with_resets[start : start + _AT_ONCE]
-        places = np.arange(start, start + len(some))
-        rows.put(places, taken(resets, sides["reset"][some] - 1))
-        rows.array["side"][places], sides["reset"][some] = some, places + 1
+    for part in blocks(len(with_resets)):
+        some, places = with_resets[part], np.arange(part.start, part.stop)
+        found = taken(resets, sides["reset"][some] - 1)
+        found["side"], sides["reset"][some] = some, places + 1
+        rows.put(places, found)
     return sides, rows.array
 
 

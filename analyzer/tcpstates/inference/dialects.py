@@ -13,6 +13,7 @@ import numpy as np
 from tcpstates.inference import wireshark, zeek
 from tcpstates.inference.memory import grow, sides_of, taken
 from tcpstates.schema import DIALECTS, SIDES
+from tcpstates.storage import blocks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,9 +27,6 @@ PLACES = np.dtype(
     ],
     align=True,
 )
-
-#: So many connections are told of together: what they need stays in a processor's caches.
-_AT_ONCE = 1 << 12
 
 #: TCP ports that Zeek's default scripts name as a server's (``likely_server_ports``).
 SERVER_PORTS = (
@@ -104,8 +102,7 @@ class Dialects:
     def said_of(self, connections: Array, sides: Array) -> Array:
         """The same of some connections, by their places; ``sides`` has those of all."""
         rows = np.zeros(len(connections), DIALECTS)
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
+        for part in blocks(len(rows)):
             self._say(rows[part], connections[part], sides)
         return rows
 

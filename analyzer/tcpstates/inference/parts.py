@@ -70,6 +70,7 @@ class Parts:
     def _in_order(self) -> Array:
         """The transitions by connection; those of one connection stand together already."""
         unordered, rows = self._transitions.array, Rows(TRANSITIONS, self._folder)
+        rows.reach(len(unordered))
         counts = np.bincount(unordered["conn"])
         before = np.cumsum(counts) - counts
         for start, end in pairwise(self._ends):

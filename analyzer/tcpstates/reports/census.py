@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tcpstates.errors import UsageError
-from tcpstates.reports.columns import blocks
 from tcpstates.reports.listeners import listening
 from tcpstates.reports.log import LIVE, Log
 from tcpstates.reports.table import Labels, Table
@@ -15,6 +14,7 @@ from tcpstates.reports.when import SECOND
 from tcpstates.reports.wording import duration
 from tcpstates.schema import NO_TIME
 from tcpstates.states import State
+from tcpstates.storage import blocks
 
 _STATES = (State.LISTEN, *LIVE)
 _MOST_BINS = 1_000_000
@@ -57,7 +57,7 @@ def census(log: Log, every: int) -> Table:
     """
     bins = _bins(log, every)
     counts = _sockets(log, bins)
-    sockets = {state: counts[state] for state in _STATES if _occurs(log, state) or counts[state].any()}
+    sockets = {state: counts[state] for state in _STATES if counts[state].any() or _occurs(log, state)}
     return Table.of(
         "census",
         {

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-#: So many records are in the processor's cache at a time, and leave room there for others.
-_BLOCK = 8192
-
-
-def blocks(count: int) -> Iterator[slice]:
-    """``count`` records in slices of so many that what is made of one stays in the cache."""
-    return (slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK))
+from tcpstates.storage import blocks
 
 
 def columns(records: np.ndarray, *names: str) -> dict[str, np.ndarray]:

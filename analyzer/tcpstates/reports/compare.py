@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tcpstates.errors import UsageError
-from tcpstates.reports.columns import blocks
 from tcpstates.reports.dialects import conn_states, histories
 from tcpstates.reports.log import CLOSING_STATES, Log
 from tcpstates.reports.outcomes import Outcomes
@@ -28,6 +27,7 @@ from tcpstates.schema import (
     ZeekState,
 )
 from tcpstates.states import Event, Side, State
+from tcpstates.storage import blocks
 
 _LOWER = 0x20  # the bit that makes a letter a small one
 _RESETS = ("REJ", "RSTO", "RSTR", "RSTOS0", "RSTRH")
@@ -37,14 +37,8 @@ _SENT = (State.FIN_WAIT1, State.CLOSING, State.LAST_ACK)
 _ALIVE = tuple(state for state in (State.ESTABLISHED, *CLOSING_STATES) if state != State.TIME_WAIT)
 
 
-def compare(log: Log, outcomes: Outcomes) -> Table:
-    """One row per connection and disagreement, in the order of connections; raises as the next."""
-    whole = compare_in_pieces(log, outcomes)
-    return whole.take(slice(len(whole)))
-
-
-def compare_in_pieces(log: Log, outcomes: Outcomes) -> Pieces:
-    """The same, of which any part is made when it is taken.
+def compare(log: Log, outcomes: Outcomes) -> Pieces:
+    """One row per connection and disagreement, in the order of connections.
 
     Raises
     ------

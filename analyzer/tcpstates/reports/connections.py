@@ -14,14 +14,8 @@ from tcpstates.states import Side
 _COUNTED = ("frames", "bytes", "retransmits", "duplicates")
 
 
-def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses, conn: int | None = None) -> Table:
-    """One row per connection, in the order of first frames; that of ``conn`` alone if it is given."""
-    whole = connections_in_pieces(log, outcomes, diagnoses)
-    return whole.take(slice(len(whole)) if conn is None else slice(conn, conn + 1))
-
-
-def connections_in_pieces(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Pieces:
-    """All of them, of which any part is made when it is taken."""
+def connections(log: Log, outcomes: Outcomes, diagnoses: Diagnoses) -> Pieces:
+    """One row per connection, in the order of first frames."""
     count = len(log.connections)
     return Pieces("connections", count, lambda part: _rows(log, outcomes, diagnoses, part))
 

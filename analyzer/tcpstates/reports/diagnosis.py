@@ -96,7 +96,7 @@ class Case:
 
     def rows(self, side: int) -> np.ndarray:
         """The transitions of that side."""
-        return np.asarray(self.log.transitions[self.log.rows_of(np.array([2 * self.conn + side]))])
+        return np.asarray(self.log.transitions[self.log.rows_of_side(2 * self.conn + side)])
 
     def event(self, side: int, event: Event) -> np.void | None:
         """The transition of that side that has this cause."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tcpstates.reports.columns import blocks
 from tcpstates.reports.log import Log
 from tcpstates.reports.table import Values
 from tcpstates.schema import CONN_STATES, ZeekState
+from tcpstates.storage import blocks
 
 _TCP = 6  # the protocol; a byte of padding follows
 #: A SYN and then a RST of the originator, with nothing else from it that Zeek counts.

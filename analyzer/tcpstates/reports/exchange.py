@@ -99,8 +99,7 @@ def states_at(log: Log, conn: int, times: np.ndarray) -> tuple[np.ndarray, np.nd
     """The state of the client and that of the server (int64 State) just after each of ``times``."""
     both = []
     for side in Side:
-        row = 2 * conn + side
-        rows = slice(int(log.first_rows[row]), int(log.last_rows[row]) + 1)
+        rows = log.rows_of_side(2 * conn + side)
         entry = np.searchsorted(log.transitions["start"][rows], times, side="right") - 1
         both.append(log.state[rows][np.maximum(entry, 0)].astype(np.int64))
     return both[0], both[1]

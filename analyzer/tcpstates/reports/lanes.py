@@ -87,19 +87,19 @@ def _endpoint_name(log: Log, side: int) -> str:
 
 
 def _spans(log: Log, conn: int, side: Side) -> list[Span]:
-    row = 2 * conn + side
-    rows = range(int(log.first_rows[row]), int(log.last_rows[row]) + 1)
+    rows = log.rows_of_side(2 * conn + side)
+    ends = log.ends_of(np.arange(rows.start, rows.stop)).tolist()
     return [
         Span(
             int(entry["start"]),
-            int(log.row_ends[index]),
+            end,
             State(int(entry["state"])),
             Evidence(int(entry["evidence"])),
             Event(int(entry["cause"])),
             int(entry["frame"]),
-            index == rows[-1],
+            number == len(ends),
         )
-        for index, entry in zip(rows, log.transitions[rows.start : rows.stop], strict=True)
+        for number, (end, entry) in enumerate(zip(ends, log.transitions[rows], strict=True), 1)
     ]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from tcpstates.reports.addresses import Addresses
-from tcpstates.reports.columns import blocks, columns, counts
+from tcpstates.reports.columns import columns, counts
 from tcpstates.reports.places import Places
 from tcpstates.schema import CONDUCT, LOSSES, NO_TIME, RESETS
 from tcpstates.states import State
-from tcpstates.storage import Rows
+from tcpstates.storage import Rows, blocks
 
 LIVE = tuple(state for state in State if state not in (State.UNKNOWN, State.CLOSE, State.LISTEN))
 #: A derived column of more bytes is worth a file.
@@ -146,6 +146,10 @@ class Log:
         count = self.last_rows[sides] + 1 - first
         before = np.cumsum(count) - count
         return np.repeat(first - before, count) + np.arange(int(count.sum()))
+
+    def rows_of_side(self, side: int) -> slice:
+        """The transitions of one side."""
+        return slice(int(self.first_rows_of(np.array([side]))[0]), int(self.last_rows[side]) + 1)
 
     def slow_stays(self, states: int, over: int) -> np.ndarray:
         """int64: the transitions to a set of states that lasted longer than ``over`` ns, or until the end."""

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tcpstates.errors import UsageError
-from tcpstates.reports.columns import blocks
 from tcpstates.reports.listeners import listening
 from tcpstates.reports.log import LIVE, Log
 from tcpstates.reports.table import Labels, Table, Values
 from tcpstates.reports.timeline import endpoints
 from tcpstates.reports.wording import duration, instant
 from tcpstates.states import State
+from tcpstates.storage import blocks
 
 _MOST_ROWS = 5_000_000
 

@@ -16,14 +16,8 @@ from tcpstates.schema import REASONS, Known
 from tcpstates.states import SIDE_LABELS, State
 
 
-def reset_table(resets: Resets) -> Table:
+def reset_table(resets: Resets) -> Pieces:
     """One row for each side that sent a RST, in order of time."""
-    whole = resets_in_pieces(resets)
-    return whole.take(slice(len(whole)))
-
-
-def resets_in_pieces(resets: Resets) -> Pieces:
-    """The same, of which any part is made when it is taken."""
     order = np.argsort(resets.rows["time"], kind="stable")
     return Pieces("resets", len(order), lambda part: _rows(resets, order[part]))
 

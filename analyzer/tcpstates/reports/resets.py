@@ -17,10 +17,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tcpstates.reports.columns import blocks
 from tcpstates.reports.log import LIVE, Log
 from tcpstates.schema import NO_TIME, REASONS, Known
 from tcpstates.states import Event, Side, State
+from tcpstates.storage import blocks
 
 SECOND = 1_000_000_000
 #: A RST is an answer if it comes within this time of the segment that it fits: more than any round trip.

@@ -153,6 +153,11 @@ class Pieces:
         """Those rows of it."""
         return self.make(rows)
 
+    @property
+    def whole(self) -> Table:
+        """All of it."""
+        return self.make(slice(self.length))
+
 
 def _labelled(column: Column, values: Values) -> Values:
     if column.dtype == "category" and isinstance(values, np.ndarray):

@@ -9,23 +9,8 @@ from tcpstates.reports.table import Labels, Pieces, Table, Values
 from tcpstates.schema import NO_TIME
 
 
-def timeline(log: Log, conn: int | None = None) -> Table:
-    """One row per side and state.
-
-    Parameters
-    ----------
-    log : what the engine found.
-    conn : the one connection to list; all of them if None.
-    """
-    if conn is None:
-        whole = timeline_in_pieces(log)
-        return whole.take(slice(len(whole)))
-    rows = log.rows_of(np.array([2 * conn, 2 * conn + 1]))
-    return _rows(log, rows)
-
-
-def timeline_in_pieces(log: Log) -> Pieces:
-    """All of it, of which any part is made when it is taken."""
+def timeline(log: Log) -> Pieces:
+    """One row per side and state."""
     count = len(log.transitions)
     return Pieces("timeline", count, lambda part: _rows(log, np.arange(*part.indices(count))))
 
